@@ -1,0 +1,12 @@
+# What Sagitta's own tests, examples and benchmarks are compiled with; users of the library get none of it.
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
+endif()
+
+# sagitta_program(TARGET): the core, every warning an error, and the machine's own instructions where asked for
+function(sagitta_program target)
+  target_link_libraries(${target} PRIVATE sagitta::sagitta)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wconversion -Wshadow -Werror $<$<BOOL:${SAGITTA_NATIVE}>:-march=native>)
+endfunction()

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <type_traits>
+
+// Argument checks. They look at the bits of floating-point numbers, so that they also see NaN and infinity
+// where a user compiles with -ffast-math and the compiler may assume that there are none.
+namespace sagitta {
+
+using Index = Eigen::Index;
+
+namespace detail {
+
+// Throws std::invalid_argument with the message "function: part part ...".
+template <class... Parts>
+[[noreturn]] void reject(const char* function, const Parts&... parts) {
+  std::ostringstream message;
+  message << function << ": ";
+  (message << ... << parts);
+  throw std::invalid_argument(message.str());
+}
+
+template <class Scalar>
+struct FloatBits {
+  static_assert(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>,
+                "Sagitta takes matrices of float or double");
+  using Integer = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
+  static constexpr Integer sign = Integer{1} << (sizeof(Scalar) * 8 - 1);
+  static constexpr Integer infinity = std::bit_cast<Integer>(std::numeric_limits<Scalar>::infinity());
+  // the bits of |x| as an integer: ordered like the magnitudes, infinity and NaN above all finite numbers
+  static Integer magnitude(Scalar x) { return std::bit_cast<Integer>(x) & ~sign; }
+};
+
+template <class Scalar>
+bool is_finite(Scalar x) {
+  return FloatBits<Scalar>::magnitude(x) < FloatBits<Scalar>::infinity;
+}
+
+template <class Derived>
+inline constexpr bool has_direct_access = (int(Derived::Flags) & int(Eigen::DirectAccessBit)) != 0;
+
+// Something whose coefficients can be read in place: A itself where it lies in memory, else its value.
+template <class Derived>
+decltype(auto) in_memory(const Eigen::DenseBase<Derived>& A) {
+  if constexpr (has_direct_access<Derived>) {
+    return (A.derived());
+  } else {
+    return typename Derived::PlainObject(A.derived());
+  }
+}
+
+// max |A_ij| of a matrix in memory, 0 for an empty one. Throws where a coefficient is NaN or infinite.
+// O(size).
+template <class Derived>
+typename Derived::Scalar largest_magnitude(const Eigen::DenseBase<Derived>& A, const char* function,
+                                           const char* argument) {
+  static_assert(has_direct_access<Derived>);
+  using Scalar = typename Derived::Scalar;
+  using Bits = FloatBits<Scalar>;
+  const Derived& a = A.derived();
+  const Index inner = a.innerSize();
+  typename Bits::Integer largest = 0;
+  for (Index outer = 0; outer < a.outerSize(); ++outer) {
+    const Scalar* values = a.data() + outer * a.outerStride();
+    if (a.innerStride() == 1) {
+      for (Index i = 0; i < inner; ++i) largest = std::max(largest, Bits::magnitude(values[i]));
+    } else {
+      for (Index i = 0; i < inner; ++i)
+        largest = std::max(largest, Bits::magnitude(values[i * a.innerStride()]));
+    }
+  }
+  if (largest >= Bits::infinity) {
+    for (Index row = 0; row < a.rows(); ++row)
+      for (Index col = 0; col < a.cols(); ++col)
+        if (!is_finite(a.coeff(row, col)))
+          reject(function, argument, "(", row, ", ", col, ") is ",
+                 Bits::magnitude(a.coeff(row, col)) == Bits::infinity ? "infinite" : "NaN",
+                 ", expected finite values");
+  }
+  return std::bit_cast<Scalar>(largest);
+}
+
+inline void check_threshold(double threshold, const char* function) {
+  if (!is_finite(threshold) || threshold < 0 || threshold > 1)
+    reject(function, "threshold is ", threshold, ", expected a number from 0 to 1");
+}
+
+inline void check_square(Index rows, Index cols, const char* function, const char* argument) {
+  if (rows != cols) reject(function, argument, " is ", rows, " x ", cols, ", expected a square matrix");
+}
+
+inline void check_size(Index size, Index expected, const char* function, const char* argument) {
+  if (size != expected) reject(function, argument, " has ", size, " elements, expected ", expected);
+}
+
+}  // namespace detail
+}  // namespace sagitta

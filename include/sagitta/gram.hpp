@@ -1,0 +1,100 @@
+#pragma once
+
+#include <ranges>
+#include <sagitta/detail/layer_gram.hpp>
+#include <sagitta/layer_trace.hpp>
+#include <vector>
+
+// The Gram matrix K = G^T G of per-sample gradients (the paper, section 4.1). It has the non-zero eigenvalues
+// of the empirical Fisher G G^T, and is M x M where that is d x d.
+namespace sagitta {
+
+namespace detail {
+
+template <class T>
+struct LayerTraceScalar {};
+template <class Scalar>
+struct LayerTraceScalar<LayerTrace<Scalar>> {
+  using type = Scalar;
+};
+
+// fills the upper triangle; a Gram matrix whose values no double can hold is an error, not a wrong rank
+inline void finish_gram(Eigen::MatrixXd& K, bool inputs_are_zero) {
+  K.triangularView<Eigen::StrictlyUpper>() = K.transpose();
+  if (K.size() == 0) return;
+  if (!is_finite(K.diagonal().cwiseAbs().maxCoeff()))
+    reject("gram", "the squares of the gradients overflow double; scale the gradients down");
+  if (!inputs_are_zero && K.diagonal().maxCoeff() < std::numeric_limits<double>::min() / epsilon)
+    reject("gram", "the squares of the gradients underflow double; scale the gradients up");
+}
+
+}  // namespace detail
+
+// A range of LayerTrace<float> or LayerTrace<double>: a vector, an array, a span, ...
+template <class Range>
+concept LayerTraceRange = std::ranges::forward_range<Range> && requires {
+  typename detail::LayerTraceScalar<std::remove_cv_t<std::ranges::range_value_t<Range>>>::type;
+};
+
+// K = G^T G in double.
+//   G: d x M, float or double, any Eigen expression; a column is the gradient of one sample
+// Returns M x M, symmetric to the bit. Products and sums are formed in double for float input too. M = 0
+// gives 0 x 0. Throws std::invalid_argument for NaN or infinity, and where the squares leave the range of
+// double. d M^2 operations; no copy of a double matrix, blocks of a float one.
+template <class Derived>
+Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
+  const auto& gradients = detail::in_memory(G);
+  const auto largest = detail::largest_magnitude(gradients, "gram", "G");
+  Eigen::MatrixXd K = Eigen::MatrixXd::Zero(G.cols(), G.cols());
+  if constexpr (std::is_same_v<typename Derived::Scalar, double>) {
+    K.selfadjointView<Eigen::Lower>().rankUpdate(gradients.transpose());
+  } else {
+    constexpr Index block = 1024;
+    Eigen::MatrixXd wide;
+    for (Index first = 0; first < G.rows(); first += block) {
+      wide = gradients.middleRows(first, std::min(block, G.rows() - first)).template cast<double>();
+      K.selfadjointView<Eigen::Lower>().rankUpdate(wide.transpose());
+    }
+  }
+  detail::finish_gram(K, largest == 0);
+  return K;
+}
+
+// K = sum over layers of the Gram matrix of the layer's gradients, without forming a gradient:
+//   K_mn = sum_l sum_t,s (d_mt . d_ns) (a_mt . a_ns + [bias]).
+//   layers: a range of LayerTrace of the same M samples; see there for shapes and the convention of the sum
+// Returns M x M in double, symmetric to the bit; float traces are multiplied and summed in double. Entry (m,
+// n) is right to a few sqrt(fan_in + fan_out) eps |g_m| |g_n|. Throws std::invalid_argument for no layers,
+// for row counts that do not fit, NaN or infinity, and where the squares leave the range of double. Each
+// layer takes the cheaper of two ways: M^2 T^2 (fan_in + fan_out) operations, or its gradients formed in
+// blocks of at most 32 MiB with M (M + T) fan_in fan_out operations (many positions, small weights).
+template <LayerTraceRange Layers>
+Eigen::MatrixXd gram(const Layers& layers) {
+  Eigen::MatrixXd K;
+  Index number = 0, samples = 0;
+  bool zero = true;
+  for (const auto& layer : layers) {
+    const double largest = detail::check_layer(layer, number);
+    if (number == 0) {
+      samples = layer.samples();
+      K = Eigen::MatrixXd::Zero(samples, samples);
+    } else if (layer.inputs.rows() != samples * layer.positions) {
+      detail::reject("gram", "layer ", number, " has ", layer.inputs.rows(), " rows, expected ",
+                     samples * layer.positions, " (", samples, " samples x ", layer.positions, " positions)");
+    }
+    zero = zero && largest == 0;
+    detail::add_layer_gram(layer, K);
+    ++number;
+  }
+  if (number == 0) detail::reject("gram", "layers is empty, expected at least one LayerTrace");
+  detail::finish_gram(K, zero);
+  return K;
+}
+
+// A bound on |K - exact|_2 for the Gram matrix of gradients with at most `terms` summands an entry, for the
+// input_error of symmetric_effective_rank. In the units of K.
+inline double gram_error(const Eigen::MatrixXd& K, Index terms) {
+  return 4 * std::sqrt(static_cast<double>(terms)) * detail::epsilon * K.trace();
+}
+
+}  // namespace sagitta

@@ -1,0 +1,286 @@
+#pragma once
+
+#include <Eigen/Eigenvalues>
+#include <cmath>
+#include <sagitta/detail/order_statistics.hpp>
+#include <sagitta/norms.hpp>
+
+// The regularisers that the paper compares (sections 3, 5 and 6.3), each for one tensor of parameters: sums
+// of squares, without 1/2. All have the same three members:
+//   double value(theta) const
+//   double value_and_gradient(theta, gradient)        overwrites gradient, returns the value
+//   double add_gradient(theta, strength, gradient)    gradient += strength * d value; returns the value
+// theta and gradient are vectors or matrices of float or double, any Eigen expression (gradient one that can
+// be written to), of the same shape. Values are summed in double; gradients are exact up to one rounding to
+// the scalar. Throws std::invalid_argument for another shape than the initialisation's, NaN or infinity,
+// before anything is written. value is safe from several threads; the other two may reuse scratch memory.
+namespace sagitta {
+
+namespace detail {
+
+template <class A, class B>
+void check_shape(const Eigen::DenseBase<A>& a, const Eigen::DenseBase<B>& expected, const char* function,
+                 const char* argument) {
+  if (a.rows() != expected.rows() || a.cols() != expected.cols())
+    reject(function, argument, " is ", a.rows(), " x ", a.cols(), ", expected ", expected.rows(), " x ",
+           expected.cols());
+}
+
+template <class Derived>
+double sum_of_squares(const Eigen::DenseBase<Derived>& A, const char* function) {
+  const auto& a = in_memory(A);
+  const double sum = blocked_sum(a, 1, [](const auto& x) { return x.square().sum(); });
+  if (!is_finite(sum)) largest_magnitude(a, function, "theta");
+  return sum;
+}
+
+// gradient as a vector of contiguous memory in column-major order, written back at the end where it is not
+// one
+template <class Scalar, class Gradient>
+class FlatGradient {
+ public:
+  explicit FlatGradient(Gradient& gradient) : gradient_(gradient) {
+    if (!in_place()) copy_ = gradient.reshaped();
+  }
+  Scalar* data() {
+    if constexpr (has_direct_access<Gradient>)
+      if (in_place()) return gradient_.data();
+    return copy_.data();
+  }
+  void finish() {
+    if (!in_place()) gradient_.reshaped() = copy_;
+  }
+
+ private:
+  bool in_place() const {
+    if constexpr (has_direct_access<Gradient>)
+      return gradient_.innerStride() == 1 && (!Gradient::IsRowMajor || gradient_.rows() == 1) &&
+             (gradient_.outerSize() <= 1 || gradient_.outerStride() == gradient_.innerSize());
+    return false;
+  }
+  Gradient& gradient_;
+  Eigen::Matrix<Scalar, Eigen::Dynamic, 1> copy_;
+};
+
+}  // namespace detail
+
+// Weight decay in the loss: sum theta_i^2, gradient 2 theta. O(d).
+class L2Penalty {
+ public:
+  template <class Theta>
+  double value(const Eigen::DenseBase<Theta>& theta) const {
+    return detail::sum_of_squares(theta, "L2Penalty");
+  }
+  template <class Theta, class Gradient>
+  double value_and_gradient(const Eigen::DenseBase<Theta>& theta, Gradient&& gradient) {
+    detail::check_shape(gradient, theta, "L2Penalty", "gradient");
+    const double result = value(theta);
+    gradient = theta.derived() * typename Theta::Scalar(2);
+    return result;
+  }
+  template <class Theta, class Gradient>
+  double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
+    detail::check_shape(gradient, theta, "L2Penalty", "gradient");
+    const double result = value(theta);
+    gradient += theta.derived() * static_cast<typename Theta::Scalar>(2 * strength);
+    return result;
+  }
+};
+
+// Regenerative regularisation (Kumar et al. 2023), towards the initialisation theta0:
+//   sum (theta_i - theta0_i)^2, gradient 2 (theta - theta0). O(d). Keeps a copy of theta0.
+template <class Scalar>
+class L2InitPenalty {
+ public:
+  template <class Theta>
+  explicit L2InitPenalty(const Eigen::DenseBase<Theta>& theta0) : initial_(theta0.derived()) {
+    detail::largest_magnitude(initial_, "L2InitPenalty", "theta0");
+  }
+  template <class Theta>
+  double value(const Eigen::DenseBase<Theta>& theta) const {
+    detail::check_shape(theta, initial_, "L2InitPenalty", "theta");
+    const auto& t = detail::in_memory(theta);
+    constexpr Index block = 1024;
+    double sum = 0;
+    for (Index col = 0; col < t.cols(); ++col)
+      for (Index first = 0; first < t.rows(); first += block) {
+        const Index count = std::min(block, t.rows() - first);
+        sum += (t.col(col).segment(first, count).template cast<double>() -
+                initial_.col(col).segment(first, count).template cast<double>())
+                   .matrix()
+                   .squaredNorm();
+      }
+    if (!detail::is_finite(sum)) detail::largest_magnitude(t, "L2InitPenalty", "theta");
+    return sum;
+  }
+  template <class Theta, class Gradient>
+  double value_and_gradient(const Eigen::DenseBase<Theta>& theta, Gradient&& gradient) {
+    detail::check_shape(gradient, initial_, "L2InitPenalty", "gradient");
+    const double result = value(theta);
+    gradient = (theta.derived().matrix() - initial_) * Scalar(2);
+    return result;
+  }
+  template <class Theta, class Gradient>
+  double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
+    detail::check_shape(gradient, initial_, "L2InitPenalty", "gradient");
+    const double result = value(theta);
+    gradient += (theta.derived().matrix() - initial_) * static_cast<Scalar>(2 * strength);
+    return result;
+  }
+
+ private:
+  Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> initial_;
+};
+template <class Theta>
+L2InitPenalty(const Eigen::DenseBase<Theta>&) -> L2InitPenalty<typename Theta::Scalar>;
+
+// The paper's Wasserstein regulariser (section 5): the squared 2-Wasserstein distance between the empirical
+// distributions of the parameters now and at initialisation,
+//   sum (theta_(i) - theta0_(i))^2 over the order statistics, gradient 2 (theta_(i) - theta0_(i)) at the
+// element that is i-th smallest. Equal elements are matched in the order of their indices (column by column
+// in a matrix), which is an optimal matching and gives a subgradient; -0 equals +0. Never more than the
+// regenerative penalty. Keeps theta0 sorted. O(d) by a radix sort; about 16 bytes of scratch an element
+// (float).
+template <class Scalar>
+class WassersteinPenalty {
+  using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+
+ public:
+  template <class Theta>
+  explicit WassersteinPenalty(const Eigen::DenseBase<Theta>& theta0)
+      : rows_(theta0.rows()), cols_(theta0.cols()), sorted_(theta0.derived().reshaped()) {
+    detail::largest_magnitude(sorted_, "WassersteinPenalty", "theta0");
+    std::sort(sorted_.begin(), sorted_.end());
+  }
+  template <class Theta>
+  double value(const Eigen::DenseBase<Theta>& theta) const {
+    detail::OrderStatistics<Scalar> scratch;
+    return match(theta, scratch, [](Index, Scalar) {});
+  }
+  template <class Theta, class Gradient>
+  double value_and_gradient(const Eigen::DenseBase<Theta>& theta, Gradient&& gradient) {
+    return write(theta, gradient, [](Scalar* g, Index i, Scalar slope) { g[i] = slope; });
+  }
+  template <class Theta, class Gradient>
+  double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
+    return write(theta, gradient, [factor = static_cast<Scalar>(strength)](Scalar* g, Index i, Scalar slope) {
+      g[i] += factor * slope;
+    });
+  }
+
+ private:
+  // calls slope(index, 2 (theta_(i) - theta0_(i))) for every element; returns the value
+  template <class Theta, class Slope>
+  double match(const Eigen::DenseBase<Theta>& theta, detail::OrderStatistics<Scalar>& scratch,
+               Slope slope) const {
+    static_assert(std::is_same_v<typename Theta::Scalar, Scalar>, "theta must have the scalar of theta0");
+    if (theta.rows() != rows_ || theta.cols() != cols_)
+      detail::reject("WassersteinPenalty", "theta is ", theta.rows(), " x ", theta.cols(), ", expected ",
+                     rows_, " x ", cols_);
+    const Eigen::Ref<const Vector> flat = theta.derived().reshaped().matrix();
+    double total = 0,
+           part = 0;  // summed in parts, so that rounding does not grow with the number of elements
+    Index visited = 0;
+    scratch.visit_sorted(
+        flat.data(), flat.size(), "WassersteinPenalty", [&](Index rank, Index index, Scalar value) {
+          const Scalar initial = sorted_[rank];
+          const double difference = static_cast<double>(value) - static_cast<double>(initial);
+          part += difference * difference;
+          slope(index, 2 * (value - initial));
+          if ((++visited & 1023) == 0) total += std::exchange(part, 0.0);
+        });
+    return total + part;
+  }
+  template <class Theta, class Gradient, class Store>
+  double write(const Eigen::DenseBase<Theta>& theta, Gradient& gradient, Store store) {
+    if (gradient.rows() != rows_ || gradient.cols() != cols_)
+      detail::reject("WassersteinPenalty", "gradient is ", gradient.rows(), " x ", gradient.cols(),
+                     ", expected ", rows_, " x ", cols_);
+    detail::FlatGradient<Scalar, Gradient> flat(gradient);
+    Scalar* const data = flat.data();
+    const double result = match(theta, scratch_, [&](Index i, Scalar slope) { store(data, i, slope); });
+    flat.finish();
+    return result;
+  }
+
+  Index rows_, cols_;
+  Vector sorted_;
+  detail::OrderStatistics<Scalar> scratch_;
+};
+template <class Theta>
+WassersteinPenalty(const Eigen::DenseBase<Theta>&) -> WassersteinPenalty<typename Theta::Scalar>;
+
+// The feature-rank regulariser (Kumar et al. 2021; the paper, section 3 and Figure 2): s_1^2 - s_d^2 of the
+// features Phi, n x d, with s_d = 0 where n < d; gradient 2 Phi (v_1 v_1^T - v_d v_d^T), n x d. Where s_1 or
+// s_d is multiple the gradient is one of several. From the smaller Gram matrix, in double for float features
+// too: n d min(n, d) + 9 min(n, d)^3 operations.
+class FeatureRankPenalty {
+ public:
+  template <class Features>
+  double value(const Eigen::MatrixBase<Features>& features) const {
+    Scratch scratch;
+    return decompose(features, scratch, Eigen::EigenvaluesOnly);
+  }
+  template <class Features, class Gradient>
+  double value_and_gradient(const Eigen::MatrixBase<Features>& features, Gradient&& gradient) {
+    detail::check_shape(gradient, features, "FeatureRankPenalty", "gradient");
+    const double result = slope(features);
+    gradient = scratch_.gradient.template cast<typename Features::Scalar>();
+    return result;
+  }
+  template <class Features, class Gradient>
+  double add_gradient(const Eigen::MatrixBase<Features>& features, double strength, Gradient&& gradient) {
+    detail::check_shape(gradient, features, "FeatureRankPenalty", "gradient");
+    const double result = slope(features);
+    gradient += (strength * scratch_.gradient).template cast<typename Features::Scalar>();
+    return result;
+  }
+
+ private:
+  struct Scratch {
+    Eigen::MatrixXd features, gram, gradient;
+    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
+    int exponent = 0;  // of the scaling of features
+  };
+
+  template <class Features>
+  static double decompose(const Eigen::MatrixBase<Features>& features, Scratch& scratch, int options) {
+    detail::Scaled scaled = detail::scaled(features, "FeatureRankPenalty", "features");
+    scratch.features.swap(scaled.matrix);
+    scratch.exponent = scaled.exponent;
+    const Eigen::MatrixXd& phi = scratch.features;
+    if (phi.size() == 0) return 0;
+    const Index small = std::min(phi.rows(), phi.cols());
+    scratch.gram.setZero(small, small);
+    if (phi.rows() < phi.cols())
+      scratch.gram.selfadjointView<Eigen::Lower>().rankUpdate(phi);
+    else
+      scratch.gram.selfadjointView<Eigen::Lower>().rankUpdate(phi.transpose());
+    scratch.solver.compute(scratch.gram, options);
+    const Eigen::VectorXd& squares = scratch.solver.eigenvalues();  // ascending
+    const double smallest = phi.rows() < phi.cols() ? 0 : std::max(squares[0], 0.0);
+    return std::ldexp(squares[small - 1] - smallest, 2 * scratch.exponent);
+  }
+  template <class Features>
+  double slope(const Eigen::MatrixBase<Features>& features) {
+    const double result = decompose(features, scratch_, Eigen::ComputeEigenvectors);
+    const Eigen::MatrixXd& phi = scratch_.features;
+    Eigen::MatrixXd& gradient = scratch_.gradient;
+    gradient.setZero(phi.rows(), phi.cols());
+    if (phi.size() == 0) return result;
+    const Eigen::MatrixXd& vectors = scratch_.solver.eigenvectors();
+    const auto top = vectors.rightCols(1), bottom = vectors.leftCols(1);
+    if (phi.rows() < phi.cols()) {
+      gradient.noalias() += 2 * top * (top.transpose() * phi);  // Phi v v^T = u u^T Phi
+    } else {
+      gradient.noalias() += 2 * (phi * top) * top.transpose();
+      gradient.noalias() -= 2 * (phi * bottom) * bottom.transpose();
+    }
+    detail::multiply_by_power_of_two(gradient, scratch_.exponent);
+    return result;
+  }
+
+  Scratch scratch_;
+};
+
+}  // namespace sagitta

@@ -1,0 +1,14 @@
+#pragma once
+
+// The core in one include: Eigen and the standard library, nothing else.
+#include <sagitta/effective_rank.hpp>
+#include <sagitta/features.hpp>
+#include <sagitta/fisher.hpp>
+#include <sagitta/gauss_newton.hpp>
+#include <sagitta/gradient_overlap.hpp>
+#include <sagitta/gram.hpp>
+#include <sagitta/layer_trace.hpp>
+#include <sagitta/norms.hpp>
+#include <sagitta/penalties.hpp>
+#include <sagitta/spectrum.hpp>
+#include <sagitta/version.hpp>
