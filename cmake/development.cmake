@@ -8,5 +8,8 @@ function(sagitta_program target)
   target_link_libraries(${target} PRIVATE sagitta::sagitta)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
   target_compile_options(${target} PRIVATE
-    -Wall -Wextra -Wconversion -Wshadow -Werror $<$<BOOL:${SAGITTA_NATIVE}>:-march=native>)
+    -Wall -Wextra -Wconversion -Wshadow -Werror $<$<BOOL:${SAGITTA_NATIVE}>:-march=native>
+    # false alarms of GCC 12: Eigen's allocator, sums of strings, and its own AVX-512 headers
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-use-after-free -Wno-restrict>
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${SAGITTA_NATIVE}>>:-Wno-maybe-uninitialized -Wno-uninitialized>)
 endfunction()

@@ -1,0 +1,134 @@
+#include <cmath>
+#include <iomanip>
+#include <ostream>
+#include <sstream>
+
+#include "report.hpp"
+
+namespace paper {
+
+namespace {
+
+constexpr double about = .05;  // errors that differ by less count as similar, as in the verdict on plasticity
+
+struct Judged {
+  Verdict verdict;
+  std::string what, evidence;
+};
+
+Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& archive) {
+  const std::string who = label(claim.condition), other = label(claim.other);
+  const Series* series = best_series(archive, setting, claim.condition);
+  const Series* other_series = best_series(archive, setting, claim.other);
+  const auto curves = [&](const Series* s, const std::string& metric) {
+    return s == nullptr ? Curves{} : archive.curves(*s, metric, true);
+  };
+  const Curves error = curves(series, "error"), rank = curves(series, "ef_rank_relative");
+  const Curves metric = curves(series, claim.metric), other_metric = curves(other_series, claim.metric);
+  const std::string rises = claim.sign > 0 ? " rises" : " falls";
+  const std::string strength = series == nullptr || series->strength == 0 ? "" : " at strength " + [&] {
+    std::ostringstream text;
+    text << series->strength;
+    return text.str();
+  }();
+  const auto result = [&](const std::string& what, Judgement judgement) {
+    return Judged{judgement.verdict, what + strength, std::move(judgement.evidence)};
+  };
+  switch (claim.kind) {
+    case ClaimKind::plasticity: {
+      Judgement judgement = judge_plasticity(error);
+      judgement.evidence += ", claimed " + claim.expected;
+      return result(who, std::move(judgement));
+    }
+    case ClaimKind::curvature:
+      return result(who + ", curvature goes with plasticity", judge_curvature(error, rank));
+    case ClaimKind::trend:
+      return result(who + ", " + claim.metric + rises, judge_trend(metric, claim.sign));
+    case ClaimKind::difference:
+      return result(who + ", " + claim.metric + (claim.sign > 0 ? " above " : " below ") + other,
+                    judge_difference(metric, other_metric, claim.sign));
+    case ClaimKind::change_difference:
+      return result(
+          who + ", " + claim.metric + " rises " + (claim.sign > 0 ? "more" : "less") + " than with " + other,
+          judge_change_difference(metric, other_metric, claim.sign));
+    case ClaimKind::plateau:
+      return result(who + ", " + claim.metric + " levels off", judge_plateau(metric));
+    case ClaimKind::about_equal:
+      return result(who + ", " + claim.metric + " about that of " + other,
+                    judge_about_equal(metric, other_metric, about));
+    case ClaimKind::regularizer:
+      return result(who + ", helps against " + other + " and keeps curvature",
+                    judge_regularizer(error, curves(other_series, "error"), rank));
+    case ClaimKind::onset:
+      return result(who + ", loses plasticity later than " + other,
+                    judge_onset(error, curves(other_series, "error")));
+  }
+  return {Verdict::inconclusive, who, "unknown claim"};
+}
+
+// The rank correlation of error and curvature at the end over all runs of the setting: one budget, unequal
+// conditions. No claim, but what the claims add up to.
+void correlate(const PlannedSetting& setting, const Archive& archive, std::ostream& out) {
+  std::vector<double> errors, ranks;
+  for (const Series& series : setting.series) {
+    const Curves error = archive.curves(series, "error", true);
+    const Curves rank = archive.curves(series, "ef_rank_relative", true);
+    for (const auto& [seed, curve] : error) {
+      const double late = late_mean(curve), curvature = late_mean(rank.at(seed));
+      if (!std::isfinite(late) || !std::isfinite(curvature)) continue;
+      errors.push_back(late);
+      ranks.push_back(curvature);
+    }
+  }
+  if (errors.size() < 3) return;
+  out << "(Spearman correlation of late error and late curvature over " << errors.size()
+      << " runs: " << std::fixed << std::setprecision(2) << spearman(errors, ranks) << std::defaultfloat
+      << ")\n";
+}
+
+}  // namespace
+
+bool check(const Figure& figure, const std::vector<PlannedSetting>& settings, const Archive& archive,
+           std::ostream& out) {
+  bool any = false;
+  for (const PlannedSetting& setting : settings) {
+    Index complete = 0, total = 0;
+    for (const Series& series : setting.series)
+      for (const PlannedRun& run : series.runs) {
+        ++total;
+        complete += archive.complete(run);
+      }
+    out << figure.name << ", " << describe(setting, archive.data()) << ", " << setting.tasks << " tasks\n";
+    if (complete < total)
+      out << "(" << complete << " of " << total << " runs are complete; the others are not judged)\n";
+    if (complete == 0) continue;
+    any = true;
+    for (const Claim& claim : figure.claims) {
+      const Judged judged = judge(claim, setting, archive);
+      out << std::left << std::setw(13) << word(judged.verdict) << judged.what << ": " << judged.evidence
+          << " | paper: \"" << claim.words << "\"\n";
+    }
+    correlate(setting, archive, out);
+  }
+  return any;
+}
+
+void status(const Figure& figure, const std::vector<PlannedSetting>& settings, const Archive& archive,
+            std::ostream& out) {
+  for (const PlannedSetting& setting : settings) {
+    out << figure.name << ", " << describe(setting, archive.data()) << '\n';
+    for (const Series& series : setting.series) {
+      Index complete = 0, done = 0;
+      for (const PlannedRun& run : series.runs) {
+        complete += archive.complete(run);
+        done += std::min(archive.tasks_done(run.configuration), run.tasks);
+      }
+      out << "  " << std::left << std::setw(26) << label(series.condition) << std::setw(8) << series.strength
+          << std::right << std::setw(3) << complete << " of " << series.runs.size() << " runs, "
+          << std::setw(5) << done << " of " << static_cast<Index>(series.runs.size()) * setting.tasks
+          << " tasks\n";
+    }
+  }
+}
+
+}  // namespace paper

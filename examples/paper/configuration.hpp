@@ -1,0 +1,70 @@
+#pragma once
+
+#include <Eigen/Core>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "results.hpp"
+
+namespace paper {
+
+// Everything that a run's numbers depend on, but for the number of tasks: a longer run continues a shorter
+// one. The words are those of results files and of the command line. Defaults are the paper's, section 3, and
+// where it is silent the choices that docs/definitions.md lists.
+struct Configuration {
+  // the problem
+  std::string problem = "random_label_mnist";  // or permuted_mnist
+  std::string data = "any";                    // name and fingerprint of the data set, "mnist-5f3a09c1"
+  Index images = 1280;                         // drawn without replacement, by seed
+  Index pool = 1;                              // images are averaged over pool x pool boxes
+  std::string label_change = "permute";        // or iid: each label drawn anew
+  std::string first_task = "default";  // changed, unchanged; by default labels are changed and pixels are not
+
+  // the network: fully connected
+  Index width = 256, depth = 3;     // of the hidden layers
+  std::string activation = "relu";  // leaky_relu, tanh, identity
+  double leaky_slope = .01;
+  std::string initialization = "glorot_uniform";  // glorot_normal, he_uniform, he_normal; biases are zero
+
+  // training
+  std::string optimizer = "adam";  // or sgd
+  double learning_rate = 1e-3, beta1 = .9, beta2 = .999, adam_epsilon = 1e-8, momentum = 0;
+  std::string optimizer_state = "keep";  // from task to task, or reset
+  Index epochs = 200, batch = 256;
+  std::string last_batch = "keep";  // or drop, where the batch size does not divide the images
+
+  // regularisation: strength x sum of squares, added to the loss
+  std::string regularizer = "none";  // wasserstein, l2_init, l2, feature_rank
+  double strength = 0;
+  std::string regularized = "all";  // or weights: without biases
+  Index resort_every = 1;           // updates between two sorts of the Wasserstein regulariser
+
+  // measurement
+  Index rank_samples = 256;  // of the task's images, for the curvature; at most all
+  double threshold = .99;    // of every effective rank
+
+  std::uint64_t seed = 0;
+
+  // "mlp-256-256-256"
+  std::string network() const;
+  // whether the configuration changes labels; else it permutes pixels
+  bool changes_labels() const { return problem == "random_label_mnist"; }
+};
+
+// All members by name, in a fixed order, numbers as the shortest text that reads back as the same; with the
+// derived `network` behind `problem`.
+Fields fields(const Configuration& configuration);
+
+// The name of the run: 16 hexadecimal digits from all fields.
+std::string run_name(const Configuration& configuration);
+
+// Sets one member from text, "learning_rate" to "0.01" for example. std::invalid_argument that names the
+// field, what it got and what it expected for an unknown name, a malformed or impossible number, or a word
+// that the field does not know.
+void set_field(Configuration& configuration, const std::string& name, const std::string& text);
+
+// the names that set_field takes, but for data, which follows from the data set in use
+std::vector<std::string> field_names();
+
+}  // namespace paper

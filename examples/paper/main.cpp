@@ -1,0 +1,244 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <thread>
+
+#include "report.hpp"
+
+// sagitta-paper: the paper's experiments from the command line. See `sagitta-paper --help`.
+namespace {
+
+using namespace paper;
+namespace fs = std::filesystem;
+
+std::atomic<bool> stop{false};
+std::atomic<int> stop_signal{0};
+
+void on_signal(int number) {
+  stop = true;
+  stop_signal = number;
+}
+
+struct Options {
+  Choice choice;
+  std::vector<std::string> figures;
+  std::vector<std::string> results{"results.sqlite"};
+  std::string data, output = ".";
+  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  bool resume = true, dry_run = false, runs = false;
+  std::map<std::string, std::string> overrides;
+};
+
+std::vector<const Figure*> chosen(const Options& options) {
+  std::vector<const Figure*> result;
+  for (const std::string& name : options.figures)
+    if (name == "all")
+      for (const Figure& figure : figures()) result.push_back(&figure);
+    else
+      result.push_back(&find_figure(name));
+  return result;
+}
+
+// MNIST from --data, SAGITTA_DATA or a download, else synthetic digits; says which.
+DataLibrary open_data(const Options& options) {
+  std::string folder = options.data;
+  if (folder.empty())
+    if (const char* variable = std::getenv("SAGITTA_DATA")) folder = variable;
+  if (folder == "synthetic") {
+    std::cerr << "data: built-in synthetic digits, as asked for\n";
+    return {};
+  }
+  if (!folder.empty()) {
+    if (!has_mnist(folder))
+      throw std::runtime_error("data: no MNIST training files in " + folder + " or " + folder + "/mnist");
+    std::cerr << "data: MNIST in " << folder << '\n';
+    return DataLibrary(folder);
+  }
+  folder = "sagitta-data";
+  if (!has_mnist(folder)) {
+    std::cerr << "data: neither --data nor SAGITTA_DATA; downloading MNIST to " << folder << '\n';
+    const std::string command =
+        std::string("python3 '") + SAGITTA_PAPER_SCRIPTS + "/fetch_data.py' mnist " + folder + " >&2";
+    if (std::system(command.c_str()) != 0 || !has_mnist(folder)) {
+      std::cerr << "data: no download; built-in synthetic digits instead\n";
+      return {};
+    }
+  }
+  std::cerr << "data: MNIST in " << folder << '\n';
+  return DataLibrary(folder);
+}
+
+std::vector<PlannedSetting> plan_of(const std::vector<const Figure*>& figures, const Choice& choice,
+                                    const std::string& data) {
+  std::vector<PlannedSetting> all;
+  for (const Figure* figure : figures)
+    for (PlannedSetting& setting : plan(*figure, choice, data)) all.push_back(std::move(setting));
+  if (all.empty()) throw std::invalid_argument("no figure has the problem that is asked for");
+  return all;
+}
+
+int run(const Options& options) {
+  const std::vector<const Figure*> wanted = chosen(options);
+  // a first plan checks the words of the command line before data is looked for
+  plan_of(wanted, options.choice, "any");
+  DataLibrary data = open_data(options);
+  const std::vector<PlannedRun> runs = all_runs(plan_of(wanted, options.choice, data.identity()));
+  if (options.dry_run) {
+    Index tasks = 0;
+    double work = 0;
+    for (const PlannedRun& one : runs) {
+      const Dataset& digits = data.digits(one.configuration.pool);
+      tasks += one.tasks;
+      work += static_cast<double>(one.tasks) *
+              operations(one.configuration, digits.images.rows(), digits.classes);
+    }
+    std::cout << runs.size() << " runs, " << tasks << " tasks, about " << 2 * work
+              << " floating-point operations\n";
+    return 0;
+  }
+  Results results(options.results.front(), Results::Access::write);
+  if (!options.resume)
+    for (const PlannedRun& one : runs) results.forget_run(run_name(one.configuration));
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  run_all(runs, data, results, {options.threads, isatty(STDERR_FILENO) == 1}, std::cerr, stop);
+  std::cerr << "results: " << options.results.front() << '\n';
+  return stop ? 128 + stop_signal.load() : 0;
+}
+
+Archive open_archive(const Options& options) {
+  std::vector<std::unique_ptr<Results>> files;
+  for (const std::string& file : options.results)
+    files.push_back(std::make_unique<Results>(file, Results::Access::read));
+  return Archive(std::move(files));
+}
+
+// Calls work(figure, settings) for each figure with the data set of its runs chosen.
+template <class Work>
+void for_each_figure(const Options& options, Archive& archive, Work work) {
+  for (const Figure* figure : chosen(options)) {
+    const std::vector<PlannedSetting> settings = plan(*figure, options.choice, "any");
+    if (settings.empty()) continue;
+    if (!archive.choose_data(all_runs(settings)))
+      throw std::runtime_error(figure->name + " has no results yet at profile " + options.choice.profile +
+                               " in " + options.results.front() + "; first: sagitta-paper run " +
+                               figure->name);
+    work(*figure, settings);
+  }
+}
+
+int list() {
+  for (const Figure& figure : figures()) {
+    std::cout << figure.name << ": " << figure.title << '\n';
+    for (const Setting& setting : figure.settings)
+      std::cout << "    problem " << setting.problem << ", " << setting.title << '\n';
+    std::cout << "    conditions";
+    for (const Condition& condition : figure.conditions)
+      std::cout << (&condition == figure.conditions.data() ? " " : ", ") << label(condition);
+    std::cout << "\n    panels";
+    for (const Panel& panel : figure.panels)
+      std::cout << (&panel == figure.panels.data() ? " " : ", ") << panel.metric;
+    std::cout << '\n';
+  }
+  return 0;
+}
+
+int export_values(const Options& options) {
+  const Archive archive = open_archive(options);
+  std::vector<const Results*> files;
+  for (const auto& file : archive.files()) files.push_back(file.get());
+  if (options.runs)
+    export_runs_csv(std::cout, files);
+  else
+    export_csv(std::cout, files);
+  return 0;
+}
+
+void add_choice(CLI::App& command, Options& options) {
+  command.add_option("--profile", options.choice.profile, "smoke, demo, medium or paper")
+      ->capture_default_str();
+  command.add_option("--tasks", options.choice.tasks, "number of tasks, else the profile's")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--seeds", options.choice.seeds, "number of seeds, else the profile's")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--problem", options.choice.problems, "only these problems of the figures");
+  // what a figure varies itself is not for the command line
+  for (const std::string& name : field_names()) {
+    if (name == "problem" || name == "activation" || name == "regularizer" || name == "strength" ||
+        name == "seed")
+      continue;
+    std::string option = "--" + name;
+    std::replace(option.begin(), option.end(), '_', '-');
+    command.add_option(option, options.overrides[name], "instead of the profile's")->group("Configuration");
+  }
+}
+
+CLI::App* add_figures(CLI::App& app, Options& options, const std::string& name,
+                      const std::string& description) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->add_option("figures", options.figures, "fig1, ... or all")->required();
+  add_choice(*command, options);
+  return command;
+}
+
+int main_(int count, char** arguments) {
+  Options options;
+  CLI::App app{"The experiments of \"Directions of Curvature as an Explanation for Loss of Plasticity\""};
+  app.require_subcommand(1);
+  const auto results = [&](CLI::App* command, bool several) {
+    auto* option = command->add_option("--results", options.results, "SQLite file of the results")
+                       ->capture_default_str();
+    if (!several) option->expected(1);
+    return command;
+  };
+  CLI::App* list_command = app.add_subcommand("list", "List the figures");
+  CLI::App* run_command = results(add_figures(app, options, "run", "Train the networks of figures"), false);
+  run_command->add_option(
+      "--data", options.data,
+      "folder with MNIST, or \"synthetic\"; else SAGITTA_DATA, a download, synthetic digits");
+  run_command->add_option("--device", "cpu")->check(CLI::IsMember({"cpu"}));
+  run_command->add_option("--threads", options.threads, "runs at a time; the numbers do not depend on it")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  run_command->add_flag("--resume,!--no-resume", options.resume, "continue what was begun, or train it anew");
+  run_command->add_flag("--dry-run", options.dry_run, "only say how much would be run");
+  CLI::App* status_command =
+      results(add_figures(app, options, "status", "Say which runs are complete"), true);
+  CLI::App* plot_command = results(add_figures(app, options, "plot", "Draw figures as PNG and SVG"), true);
+  plot_command->add_option("--output", options.output, "folder for the pictures")->capture_default_str();
+  CLI::App* check_command = results(add_figures(app, options, "check", "Judge the paper's claims"), true);
+  CLI::App* export_command =
+      results(app.add_subcommand("export", "Write all values as CSV to standard output"), true);
+  export_command->add_flag("--runs", options.runs, "the runs' configurations instead");
+  CLI11_PARSE(app, count, arguments);
+  for (const auto& [name, text] : options.overrides)
+    if (!text.empty()) options.choice.overrides.emplace_back(name, text);
+
+  if (*list_command) return list();
+  if (*run_command) return run(options);
+  if (*export_command) return export_values(options);
+  Archive archive = open_archive(options);
+  bool judged = true;
+  for_each_figure(options, archive, [&](const Figure& figure, const std::vector<PlannedSetting>& settings) {
+    if (*status_command) status(figure, settings, archive, std::cout);
+    if (*plot_command)
+      std::cout << draw(figure, options.choice, settings, archive, options.output).string() << '\n';
+    if (*check_command) judged = check(figure, settings, archive, std::cout) && judged;
+  });
+  return judged ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    return main_(count, arguments);
+  } catch (const std::exception& error) {
+    std::cerr << "sagitta-paper: " << error.what() << '\n';
+    return 1;
+  }
+}

@@ -1,0 +1,329 @@
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <sagitta/sagitta.hpp>
+#include <stdexcept>
+
+#include "eigen_mlp.hpp"
+#include "learner.hpp"
+#include "optimizer.hpp"
+
+namespace paper {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+// ---- checkpoints: the same walk over the members writes them and reads them ----
+
+class Writer {
+ public:
+  template <class T>
+  void operator()(const T& value) {
+    (*this)(std::span(&value, 1));
+  }
+  template <class T>
+  void operator()(std::span<T> values) {
+    const auto bytes = std::as_bytes(values);
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  }
+  std::vector<std::byte> take() { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  template <class T>
+  void operator()(T& value) {
+    (*this)(std::span(&value, 1));
+  }
+  template <class T>
+  void operator()(std::span<T> values) {
+    if (values.size_bytes() > bytes_.size())
+      throw std::runtime_error("Learner::restore: the checkpoint is too short");
+    if (!values.empty()) std::memcpy(values.data(), bytes_.data(), values.size_bytes());
+    bytes_ = bytes_.subspan(values.size_bytes());
+  }
+  void finish() const {
+    if (!bytes_.empty()) throw std::runtime_error("Learner::restore: the checkpoint is too long");
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+// ---- regularisers ----
+
+// The Wasserstein penalty whose matching of elements to order statistics is renewed every few updates only;
+// in between the matched values are fixed targets.
+class WassersteinWithTargets {
+ public:
+  WassersteinWithTargets(const Eigen::Ref<const Eigen::VectorXf>& initial, Index resort_every)
+      : penalty_(initial), resort_every_(resort_every) {}
+
+  void add_gradient(const Eigen::Ref<const Eigen::VectorXf>& theta, double strength, Index update,
+                    Eigen::Ref<Eigen::VectorXf> gradient) {
+    if (resort_every_ == 1) {
+      penalty_.add_gradient(theta, strength, gradient);
+      return;
+    }
+    if (update % resort_every_ == 0) {
+      targets_.resize(theta.size());
+      penalty_.value_and_gradient(theta, targets_);
+      targets_ = theta - targets_ / 2;
+    }
+    gradient += static_cast<float>(2 * strength) * (theta - targets_);
+  }
+  double value(const Eigen::Ref<const Eigen::VectorXf>& theta) const { return penalty_.value(theta); }
+
+ private:
+  sagitta::WassersteinPenalty<float> penalty_;
+  Index resort_every_;
+  Eigen::VectorXf targets_;
+};
+
+std::vector<Metric> named(const std::vector<std::string>& names, const std::vector<double>& values) {
+  std::vector<Metric> metrics;
+  for (std::size_t i = 0; i < names.size(); ++i) metrics.push_back({names[i], values.at(i)});
+  return metrics;
+}
+
+std::vector<Metric> undefined(const std::vector<std::string>& names) {
+  return named(names, std::vector<double>(names.size(), nan));
+}
+
+std::vector<Index> network_widths(const Configuration& configuration, Index inputs, Index classes) {
+  std::vector<Index> widths{inputs};
+  widths.insert(widths.end(), static_cast<std::size_t>(configuration.depth), configuration.width);
+  widths.push_back(classes);
+  return widths;
+}
+
+// ---- the learner on the CPU ----
+
+class MlpLearner : public Learner {
+ public:
+  MlpLearner(const Configuration& configuration, Index inputs, Index classes)
+      : configuration_(configuration),
+        network_(network_widths(configuration, inputs, classes), activation_of(configuration.activation),
+                 static_cast<float>(configuration.leaky_slope)),
+        optimizer_(configuration, network_.parameters()) {
+    Generator generator = stream(configuration.seed, "initialization");
+    network_.initialize(configuration.initialization, generator);
+    initial_ = network_.theta();
+    for (Index t = 0; t < network_.tensors(); ++t) {
+      wasserstein_.emplace_back(network_.tensor(initial_, t), configuration.resort_every);
+      l2_init_.emplace_back(network_.tensor(initial_, t));
+    }
+  }
+
+  std::vector<Metric> measure_start(const Task& task) override;
+  void begin_task() override {
+    update_in_task_ = 0;
+    if (configuration_.optimizer_state == "reset") optimizer_.reset();
+  }
+  EpochReport train_epoch(const Task& task, std::span<const Index> order) override;
+  std::vector<Metric> measure_end(const Task& task) override;
+  bool diverged() const override { return diverged_ != 0; }
+  Index parameters() const override { return network_.parameters(); }
+
+  std::vector<std::byte> state() const override {
+    Writer writer;
+    exchange(*this, writer);
+    return writer.take();
+  }
+  void restore(std::span<const std::byte> state) override {
+    Reader reader(state);
+    exchange(*this, reader);
+    reader.finish();
+  }
+
+ private:
+  template <class Self, class Archive>
+  static void exchange(Self& self, Archive& archive) {
+    archive(self.diverged_);
+    archive(elements(self.network_.theta()));
+    self.optimizer_.exchange(self.optimizer_, archive);
+  }
+  // sums cross-entropy and errors over the examples of the last forward call; leaves softmax - onehot behind
+  void score(const std::vector<int>& labels, std::span<const Index> examples, EpochReport& report);
+  void regularize();
+  std::vector<Metric> diverge(const std::vector<std::string>& names) {
+    diverged_ = 1;
+    return undefined(names);
+  }
+
+  Configuration configuration_;
+  EigenMlp<float> network_;
+  Optimizer<float> optimizer_;
+  Eigen::VectorXf initial_, gradient_;
+  Eigen::MatrixXf batch_, logits_gradient_, features_gradient_;
+  std::vector<WassersteinWithTargets> wasserstein_;     // a tensor each
+  std::vector<sagitta::L2InitPenalty<float>> l2_init_;  // likewise
+  sagitta::L2Penalty l2_;
+  sagitta::FeatureRankPenalty feature_rank_;
+  Index update_in_task_ = 0;
+  double update_l1_ = 0;  // over the updates of this task
+  Index updates_ = 0;
+  std::uint8_t diverged_ = 0;
+};
+
+void MlpLearner::score(const std::vector<int>& labels, std::span<const Index> examples, EpochReport& report) {
+  const Eigen::MatrixXf& logits = network_.forward(batch_);
+  logits_gradient_.resizeLike(logits);
+  for (Index j = 0; j < logits.cols(); ++j) {
+    const int label = labels[static_cast<std::size_t>(examples[static_cast<std::size_t>(j)])];
+    Index best = 0;
+    const float highest = logits.col(j).maxCoeff(&best);
+    auto p = logits_gradient_.col(j);
+    p = (logits.col(j).array() - highest).exp().matrix();
+    const float total = p.sum();
+    report.cross_entropy += static_cast<double>(std::log(total) + highest - logits(label, j));
+    report.errors += best != label;
+    p /= total;
+    p[label] -= 1;
+  }
+}
+
+void MlpLearner::regularize() {
+  const std::string& kind = configuration_.regularizer;
+  for (Index t = 0; t < network_.tensors(); ++t) {
+    if (configuration_.regularized == "weights" && t % 2 == 1) continue;
+    const auto theta = network_.tensor(std::as_const(network_).theta(), t);
+    auto gradient = network_.tensor(gradient_, t);
+    const auto tensor = static_cast<std::size_t>(t);
+    if (kind == "wasserstein")
+      wasserstein_[tensor].add_gradient(theta, configuration_.strength, update_in_task_, gradient);
+    else if (kind == "l2_init")
+      l2_init_[tensor].add_gradient(theta, configuration_.strength, gradient);
+    else if (kind == "l2")
+      l2_.add_gradient(theta, configuration_.strength, gradient);
+  }
+}
+
+EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> order) {
+  EpochReport report;
+  if (update_in_task_ == 0) update_l1_ = 0, updates_ = 0;
+  const auto batch = static_cast<std::size_t>(configuration_.batch);
+  for (std::size_t first = 0; first < order.size() && !diverged(); first += batch) {
+    const auto examples = order.subspan(first, std::min(batch, order.size() - first));
+    batch_ = (*task.inputs)(Eigen::all, indices(examples));
+    score(task.labels, examples, report);
+    if (!std::isfinite(report.cross_entropy)) {
+      diverged_ = 1;
+      break;
+    }
+    logits_gradient_ /= static_cast<float>(examples.size());  // training minimises the mean
+    const bool features = configuration_.regularizer == "feature_rank";
+    if (features) {
+      features_gradient_.resizeLike(network_.features());
+      auto transposed = features_gradient_.transpose();
+      feature_rank_.value_and_gradient(network_.features().transpose(), transposed);
+      features_gradient_ *= static_cast<float>(configuration_.strength);
+    }
+    network_.backward(logits_gradient_, features ? &features_gradient_ : nullptr);
+    network_.gradient(gradient_);
+    regularize();
+    report.update_l1 += optimizer_.update(gradient_, network_.theta());
+    ++report.updates;
+    ++update_in_task_;
+    if (!std::isfinite(report.update_l1)) diverged_ = 1;
+  }
+  update_l1_ += report.update_l1;
+  updates_ += report.updates;
+  return report;
+}
+
+std::vector<Metric> MlpLearner::measure_start(const Task& task) {
+  const std::vector<std::string> names{"ef_rank",
+                                       "ef_rank_relative",
+                                       "ef_rank_uncertain",
+                                       "gradient_norm",
+                                       "overlap",
+                                       "feature_rank",
+                                       "feature_rank_relative",
+                                       "dormancy",
+                                       "per_sample_dormancy",
+                                       "dormant_fraction"};
+  if (diverged()) return undefined(names);
+
+  // curvature: the Gram matrix of the per-sample gradients of the same few examples in every task
+  std::vector<Index> examples(static_cast<std::size_t>(task.size()));
+  std::iota(examples.begin(), examples.end(), Index{0});
+  if (configuration_.rank_samples < task.size()) {
+    Generator generator = stream(configuration_.seed, "rank samples");
+    shuffle(examples, generator);
+    examples.resize(static_cast<std::size_t>(configuration_.rank_samples));
+  }
+  batch_ = (*task.inputs)(Eigen::all, indices(examples));
+  EpochReport unused;
+  score(task.labels, examples, unused);
+  if (!std::isfinite(unused.cross_entropy)) return diverge(names);
+  network_.backward(logits_gradient_);
+  const auto traces = network_.traces();
+  const Eigen::MatrixXd K = sagitta::gram(traces);
+  Index widest = 1;
+  for (const auto& trace : traces) widest = std::max(widest, trace.inputs.cols() + trace.backprops.cols());
+  const auto rank =
+      sagitta::symmetric_effective_rank(K, configuration_.threshold, sagitta::gram_error(K, widest));
+  const auto M = static_cast<double>(examples.size());
+  const double possible = std::min(M, static_cast<double>(parameters()));
+
+  // features of all of the task's images, a row an example
+  Eigen::MatrixXf features(task.size(), configuration_.width);
+  constexpr Index block = 1024;
+  for (Index first = 0; first < task.size(); first += block) {
+    const Index count = std::min(block, task.size() - first);
+    network_.forward(task.inputs->middleCols(first, count));
+    features.middleRows(first, count) = network_.features().transpose();
+  }
+  if (!features.allFinite()) return diverge(names);
+  const auto represented = sagitta::feature_rank(features, configuration_.threshold);
+  return named(names,
+               {static_cast<double>(rank.rank), static_cast<double>(rank.rank) / possible,
+                rank.certified() ? 0.0 : 1.0, std::sqrt(std::max(K.sum(), 0.0)) / M,
+                sagitta::gradient_gram_overlap(K, configuration_.threshold).value,
+                static_cast<double>(represented.rank), represented.relative(), sagitta::dormancy(features),
+                sagitta::per_sample_dormancy(features), sagitta::dormant_fraction(features)});
+}
+
+std::vector<Metric> MlpLearner::measure_end(const Task& task) {
+  // update_l1: the mean over the task's updates of the L1 norm of the change; *_mean: a parameter
+  const std::vector<std::string> names{"error",          "cross_entropy", "update_l1",
+                                       "update_l1_mean", "weight_l1",     "weight_l1_mean",
+                                       "weight_l2",      "distance_l2",   "distance_wasserstein"};
+  if (diverged()) return undefined(names);
+  EpochReport scores;
+  std::vector<Index> examples;
+  constexpr Index block = 1024;
+  for (Index first = 0; first < task.size(); first += block) {
+    const Index count = std::min(block, task.size() - first);
+    examples.resize(static_cast<std::size_t>(count));
+    std::iota(examples.begin(), examples.end(), first);
+    batch_ = task.inputs->middleCols(first, count);
+    score(task.labels, examples, scores);
+  }
+  if (!std::isfinite(scores.cross_entropy)) return diverge(names);
+  const auto n = static_cast<double>(task.size()), d = static_cast<double>(parameters());
+  const Eigen::VectorXf& theta = network_.theta();
+  double wasserstein = 0;
+  for (Index t = 0; t < network_.tensors(); ++t)
+    wasserstein += wasserstein_[static_cast<std::size_t>(t)].value(network_.tensor(theta, t));
+  const double weight = sagitta::l1_norm(theta);
+  const double update = updates_ == 0 ? nan : update_l1_ / static_cast<double>(updates_);
+  return named(names,
+               {scores.errors / n, scores.cross_entropy / n, update, update / d, weight, weight / d,
+                sagitta::l2_norm(theta), sagitta::l2_distance(theta, initial_), std::sqrt(wasserstein)});
+}
+
+}  // namespace
+
+std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes) {
+  return std::make_unique<MlpLearner>(configuration, inputs, classes);
+}
+
+}  // namespace paper

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "configuration.hpp"
+#include "dataset.hpp"
+
+namespace paper {
+
+// some of the indices of a matrix, for Eigen's matrix(rows, columns)
+inline auto indices(std::span<const Index> chosen) {
+  return Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(chosen.data(),
+                                                                  static_cast<Index>(chosen.size()));
+}
+
+// What a network learns for a while before the next task replaces it.
+struct Task {
+  Index number;
+  std::shared_ptr<const Eigen::MatrixXf> inputs;  // features x n, a column an example
+  std::vector<int> labels;                        // n, each in [0, classes)
+  Index classes;
+
+  Index size() const { return inputs->cols(); }
+};
+
+// An endless sequence of tasks. Task k depends on the configuration and k alone, in whatever order tasks are
+// asked for.
+class Problem {
+ public:
+  virtual ~Problem() = default;
+  virtual Task task(Index number) const = 0;
+};
+
+// The data that problems are made of, read when first asked for and shared by all runs. Safe from several
+// threads.
+class DataLibrary {
+ public:
+  // MNIST from a folder (see load_mnist), or the built-in synthetic digits where there is none.
+  explicit DataLibrary(std::filesystem::path mnist) : mnist_(std::move(mnist)) {}
+  DataLibrary() = default;
+
+  const Dataset& digits(Index pool);
+  // "mnist-5f3a09c1": which data these are, for Configuration::data
+  std::string identity();
+
+ private:
+  std::filesystem::path mnist_;  // empty: synthetic
+  std::mutex mutex_;
+  std::map<Index, Dataset> by_pool_;
+};
+
+// std::invalid_argument when the configuration asks for more images than there are.
+std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data);
+
+}  // namespace paper
