@@ -1,5 +1,7 @@
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -21,16 +23,28 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 std::string shortest(double value) { return Json(value).dump(); }
 
 // Runs a program and waits for it; its exit status, 127 where it could not be started.
-int run_program(std::vector<std::string> arguments) {
+int run_program(std::vector<std::string> arguments, bool quiet) {
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  if (quiet) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t child = 0;
-  if (posix_spawnp(&child, pointers[0], nullptr, nullptr, pointers.data(), environ) != 0) return 127;
+  const int error = posix_spawnp(&child, pointers[0], &actions, nullptr, pointers.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return 127;
   int status = 0;
   while (waitpid(child, &status, 0) < 0)
     if (errno != EINTR) return 127;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+// The first Python on the path, or else the system's own, whichever has matplotlib.
+std::string find_python() {
+  for (const char* python : {"python3", "/usr/bin/python3"})
+    if (run_program({python, "-c", "import matplotlib"}, true) == 0) return python;
+  throw std::runtime_error("plot: no python3 with matplotlib; install python3-matplotlib");
 }
 
 // mean and band of what the seeds have, task by task
@@ -126,10 +140,9 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
   stream << document.dump(1) << '\n';
   stream.close();
   if (!stream) throw std::runtime_error("plot: cannot write " + file);
-  const int status = run_program({"python3", std::string(SAGITTA_PAPER_SCRIPTS) + "/plot.py", file});
+  const int status =
+      run_program({find_python(), std::string(SAGITTA_PAPER_SCRIPTS) + "/plot.py", file}, false);
   std::filesystem::remove(file);
-  if (status == 127)
-    throw std::runtime_error("plot: cannot start python3; install python3 and python3-matplotlib");
   if (status != 0) throw std::runtime_error("plot: plot.py failed with status " + std::to_string(status));
   return with(".png");
 }

@@ -69,19 +69,20 @@ double dormancy(const Eigen::MatrixBase<Derived>& features) {
 template <class Derived>
 double per_sample_dormancy(const Eigen::MatrixBase<Derived>& features) {
   const auto& phi = detail::in_memory(features);
-  const int exponent = detail::exponent_of(detail::largest_magnitude(phi, "per_sample_dormancy", "features"));
-  const double scale = std::ldexp(1.0, std::clamp(-exponent, -1000, 1000));
+  if (detail::largest_magnitude(phi, "per_sample_dormancy", "features") == 0)
+    return std::numeric_limits<double>::quiet_NaN();
   double sum = 0;
   Index active = 0;
-  Eigen::ArrayXd row;
+  Eigen::ArrayXd row(phi.cols());
   for (Index i = 0; i < phi.rows(); ++i) {
-    row = phi.row(i).transpose().array().template cast<double>().abs() * scale;
-    const double value = detail::negative_entropy(row);
-    if (!detail::is_finite(value)) continue;
-    sum += value;
+    row = phi.row(i).transpose().array().template cast<double>().abs();
+    const double largest = row.maxCoeff();
+    if (largest == 0) continue;
+    row *= std::ldexp(1.0, std::clamp(-detail::exponent_of(largest), -1000, 1000));
+    sum += detail::negative_entropy(row);
     ++active;
   }
-  return active == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(active);
+  return sum / static_cast<double>(active);
 }
 
 // The share of dormant units (Sokar et al. 2023): those whose mean |phi_ij| is at most tau times its mean

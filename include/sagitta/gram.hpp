@@ -22,8 +22,9 @@ struct LayerTraceScalar<LayerTrace<Scalar>> {
 inline void finish_gram(Eigen::MatrixXd& K, bool inputs_are_zero) {
   K.triangularView<Eigen::StrictlyUpper>() = K.transpose();
   if (K.size() == 0) return;
-  if (!is_finite(K.diagonal().cwiseAbs().maxCoeff()))
-    reject("gram", "the squares of the gradients overflow double; scale the gradients down");
+  for (const double square : K.diagonal())  // one by one: a maximum passes over NaN
+    if (!is_finite(square))
+      reject("gram", "the squares of the gradients overflow double; scale the gradients down");
   if (!inputs_are_zero && K.diagonal().maxCoeff() < std::numeric_limits<double>::min() / epsilon)
     reject("gram", "the squares of the gradients underflow double; scale the gradients up");
 }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <sagitta/detail/scaling.hpp>
+#include <utility>
 
 // Norms of parameters, gradients and updates, and distances from the initialisation (the paper, section 2.2,
 // Figures 1, 5 and 16). All take vectors or matrices of float or double, any Eigen expression, sum in double
@@ -12,20 +13,27 @@ namespace sagitta {
 
 namespace detail {
 
-// sum over blocks of `term(columns of A, as doubles times scale)`
+// sum over blocks of `term(elements of A in a row, as doubles times scale)`, along the order of storage; in
+// parts, so that rounding does not grow with the number of elements, however short the columns are
 template <class Derived, class Term>
 double blocked_sum(const Eigen::DenseBase<Derived>& A, double scale, Term term) {
-  constexpr Index block = 1024;
-  double sum = 0;
-  for (Index col = 0; col < A.cols(); ++col)
-    for (Index first = 0; first < A.rows(); first += block)
-      sum += term(A.derived()
-                      .col(col)
-                      .segment(first, std::min(block, A.rows() - first))
-                      .array()
-                      .template cast<double>() *
-                  scale);
-  return sum;
+  if constexpr (Derived::IsRowMajor) {
+    return blocked_sum(A.derived().transpose(), scale, term);
+  } else {
+    constexpr Index block = 1024;
+    double sum = 0, part = 0;
+    Index visited = 0;
+    for (Index col = 0; col < A.cols(); ++col)
+      for (Index first = 0; first < A.rows(); first += block) {
+        const Index count = std::min(block, A.rows() - first);
+        part += term(A.derived().col(col).segment(first, count).array().template cast<double>() * scale);
+        visited += count;
+        if (visited < block) continue;
+        sum += std::exchange(part, 0.0);
+        visited = 0;
+      }
+    return sum + part;
+  }
 }
 
 template <class Derived>

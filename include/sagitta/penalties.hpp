@@ -100,16 +100,9 @@ class L2InitPenalty {
   double value(const Eigen::DenseBase<Theta>& theta) const {
     detail::check_shape(theta, initial_, "L2InitPenalty", "theta");
     const auto& t = detail::in_memory(theta);
-    constexpr Index block = 1024;
-    double sum = 0;
-    for (Index col = 0; col < t.cols(); ++col)
-      for (Index first = 0; first < t.rows(); first += block) {
-        const Index count = std::min(block, t.rows() - first);
-        sum += (t.col(col).segment(first, count).template cast<double>() -
-                initial_.col(col).segment(first, count).template cast<double>())
-                   .matrix()
-                   .squaredNorm();
-      }
+    const double sum =
+        detail::blocked_sum(t.matrix().template cast<double>() - initial_.template cast<double>(), 1,
+                            [](const auto& x) { return x.square().sum(); });
     if (!detail::is_finite(sum)) detail::largest_magnitude(t, "L2InitPenalty", "theta");
     return sum;
   }
@@ -124,7 +117,7 @@ class L2InitPenalty {
   double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
     detail::check_shape(gradient, initial_, "L2InitPenalty", "gradient");
     const double result = value(theta);
-    gradient += (theta.derived().matrix() - initial_) * static_cast<Scalar>(2 * strength);
+    gradient.matrix() += (theta.derived().matrix() - initial_) * static_cast<Scalar>(2 * strength);
     return result;
   }
 

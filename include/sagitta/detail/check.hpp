@@ -42,8 +42,12 @@ bool is_finite(Scalar x) {
   return FloatBits<Scalar>::magnitude(x) < FloatBits<Scalar>::infinity;
 }
 
+// (an indexed view with constant steps has the flag, but no data())
 template <class Derived>
-inline constexpr bool has_direct_access = (int(Derived::Flags) & int(Eigen::DirectAccessBit)) != 0;
+inline constexpr bool has_direct_access = (int(Derived::Flags) & int(Eigen::DirectAccessBit)) != 0 &&
+                                          requires(const Derived& A) {
+  A.data();
+};
 
 // Something whose coefficients can be read in place: A itself where it lies in memory, else its value.
 template <class Derived>

@@ -7,8 +7,6 @@
 // The Gram matrix of one layer's per-sample gradients, by two ways that give the same sums.
 namespace sagitta::detail {
 
-using RowMajorMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
 // Throws where the layer's two matrices do not fit together or hold NaN or infinity.
 // Returns the smaller of their largest magnitudes: 0 where all of its gradients are 0.
 template <class Scalar>
@@ -27,32 +25,35 @@ double check_layer(const LayerTrace<Scalar>& layer, Index number) {
 }
 
 // Calls work(X) with rows [first, first + count) of the view as a matrix of doubles with unit stride along
-// rows or columns: a map of the view's own memory where that is such a matrix, else a copy in `scratch`.
+// rows or columns: a map of the view's own memory where that is such a matrix, else a copy in `scratch`, in
+// the order in which the view lies.
 template <class Scalar, class Work>
 void with_rows(const MatrixView<Scalar>& view, Index first, Index count, Eigen::MatrixXd& scratch,
                Work work) {
   using Stride = Eigen::OuterStride<>;
-  if constexpr (std::is_same_v<Scalar, double>) {
-    const double* start = view.data() + first * view.row_stride();
-    if (view.row_stride() == 1)
-      return work(
-          Eigen::Map<const Eigen::MatrixXd, 0, Stride>(start, count, view.cols(), Stride(view.col_stride())));
-    if (view.col_stride() == 1)
-      return work(
-          Eigen::Map<const RowMajorMatrix, 0, Stride>(start, count, view.cols(), Stride(view.row_stride())));
-  }
-  // float: kept in the order in which it lies, so that the copy reads and writes in sequence
-  scratch.resize(count * view.cols(), 1);
-  if (view.col_stride() == 1) {
-    Eigen::Map<RowMajorMatrix, 0, Stride> rows(scratch.data(), count, view.cols(), Stride(view.cols()));
-    rows = view.matrix().middleRows(first, count).template cast<double>();
-    work(
-        Eigen::Map<const RowMajorMatrix, 0, Stride>(scratch.data(), count, view.cols(), Stride(view.cols())));
-  } else {
-    Eigen::Map<Eigen::MatrixXd, 0, Stride> rows(scratch.data(), count, view.cols(), Stride(count));
-    rows = view.matrix().middleRows(first, count).template cast<double>();
-    work(Eigen::Map<const Eigen::MatrixXd, 0, Stride>(scratch.data(), count, view.cols(), Stride(count)));
-  }
+  const Scalar* start = view.data() + first * view.row_stride();
+  const auto use = [&](const auto& rows) {
+    using Rows = typename std::remove_cvref_t<decltype(rows)>::PlainObject;
+    constexpr int order = Rows::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
+    using Wide = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, order>;
+    if constexpr (std::is_same_v<Scalar, double>) {
+      if (rows.innerStride() == 1)
+        return work(
+            Eigen::Map<const Wide, 0, Stride>(rows.data(), count, view.cols(), Stride(rows.outerStride())));
+    }
+    scratch.resize(count * view.cols(), 1);
+    const Stride stride(order == Eigen::RowMajor ? view.cols() : count);
+    Eigen::Map<Wide, 0, Stride>(scratch.data(), count, view.cols(), stride) = rows.template cast<double>();
+    work(Eigen::Map<const Wide, 0, Stride>(scratch.data(), count, view.cols(), stride));
+  };
+  using Columns = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+  using Rows = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  if (view.row_stride() == 1)
+    use(Eigen::Map<const Columns, 0, Stride>(start, count, view.cols(), Stride(view.col_stride())));
+  else if (view.col_stride() == 1)
+    use(Eigen::Map<const Rows, 0, Stride>(start, count, view.cols(), Stride(view.row_stride())));
+  else
+    use(view.matrix().middleRows(first, count));
 }
 
 // out = X_i X_j^T for two blocks of rows of a view; only the lower triangle where the blocks are the same one

@@ -1,0 +1,111 @@
+#include "problem.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "catch.hpp"
+#include "random.hpp"
+
+using namespace paper;
+
+namespace {
+
+Configuration of(const std::string& problem) {
+  Configuration c;
+  c.problem = problem, c.images = 500, c.pool = 2;
+  return c;
+}
+
+std::vector<int> sorted(std::vector<int> values) {
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("random labels: the images stay, the labels are dealt out anew", "[paper]") {
+  DataLibrary data;
+  const auto problem = make_problem(of("random_label_mnist"), data);
+  const Task first = problem->task(0), second = problem->task(1), again = problem->task(1);
+  CHECK(first.inputs->rows() == 196);
+  CHECK(first.size() == 500);
+  CHECK(first.classes == 10);
+  CHECK(first.inputs == second.inputs);  // one matrix, shared
+  CHECK(first.labels != second.labels);
+  CHECK(second.labels == again.labels);
+  CHECK(sorted(first.labels) == sorted(second.labels));  // class counts are kept
+
+  Configuration unchanged = of("random_label_mnist");
+  unchanged.first_task = "unchanged";
+  const Task own = make_problem(unchanged, data)->task(0);
+  CHECK(own.labels != first.labels);
+  CHECK(sorted(own.labels) == sorted(first.labels));
+  CHECK(make_problem(unchanged, data)->task(1).labels == second.labels);
+
+  Configuration iid = of("random_label_mnist");
+  iid.label_change = "iid";
+  const Task drawn = make_problem(iid, data)->task(0);
+  CHECK(sorted(drawn.labels) != sorted(first.labels));
+  CHECK(*std::max_element(drawn.labels.begin(), drawn.labels.end()) == 9);
+  CHECK(*std::min_element(drawn.labels.begin(), drawn.labels.end()) == 0);
+}
+
+TEST_CASE("permuted pixels: the labels stay, every image is permuted alike", "[paper]") {
+  DataLibrary data;
+  const auto problem = make_problem(of("permuted_mnist"), data);
+  const Task first = problem->task(0), second = problem->task(1), third = problem->task(2);
+  CHECK(first.labels == second.labels);
+  const auto pixels_of = [](const Task& task, Index image) {
+    std::vector<float> pixels(task.inputs->col(image).begin(), task.inputs->col(image).end());
+    std::sort(pixels.begin(), pixels.end());
+    return pixels;
+  };
+  CHECK(*first.inputs != *second.inputs);
+  CHECK(*second.inputs != *third.inputs);
+  for (const Index image : {Index{0}, Index{499}}) CHECK(pixels_of(first, image) == pixels_of(second, image));
+  // one permutation for all: inner products between images do not change
+  const Eigen::MatrixXf before = first.inputs->transpose() * *first.inputs;
+  const Eigen::MatrixXf after = second.inputs->transpose() * *second.inputs;
+  CHECK((before - after).norm() <= 1e-5f * before.norm());
+  Configuration changed = of("permuted_mnist");
+  changed.first_task = "changed";
+  CHECK(*make_problem(changed, data)->task(0).inputs != *first.inputs);
+}
+
+TEST_CASE("problems: images are drawn without replacement, by seed alone", "[paper]") {
+  DataLibrary data;
+  Configuration configuration = of("permuted_mnist");
+  const Task one = make_problem(configuration, data)->task(0);
+  configuration.activation = "tanh";  // another condition of the same seed sees the same data
+  CHECK(*make_problem(configuration, data)->task(0).inputs == *one.inputs);
+  configuration.seed = 1;
+  CHECK(*make_problem(configuration, data)->task(0).inputs != *one.inputs);
+  std::set<std::vector<float>> distinct;
+  for (Index i = 0; i < one.size(); ++i)
+    distinct.emplace(one.inputs->col(i).begin(), one.inputs->col(i).end());
+  CHECK(distinct.size() == 500);
+  configuration.images = 60001;
+  CHECK_THROWS_AS(make_problem(configuration, data), std::invalid_argument);
+}
+
+TEST_CASE("streams: each name, seed and index has its own numbers, the same everywhere", "[paper]") {
+  CHECK(stream(1, "a")() == stream(1, "a")());
+  std::set<std::uint64_t> first;
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    for (const std::string_view name : {"labels", "pixels", "batches"})
+      for (std::uint64_t index = 0; index < 20; ++index) first.insert(stream(seed, name, index)());
+  CHECK(first.size() == 20 * 3 * 20);
+  Generator generator = stream(5, "below");
+  std::vector<int> counts(7);
+  for (int i = 0; i < 70000; ++i) ++counts[below(generator, 7)];
+  for (const int count : counts)
+    CHECK(std::abs(count - 10000) < 500);  // 5 standard deviations, about 93 each
+  double sum = 0, squares = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const double x = normal(generator);
+    sum += x, squares += x * x;
+  }
+  CHECK(std::abs(sum / 100000) < 5 / std::sqrt(100000.0));
+  CHECK(std::abs(squares / 100000 - 1) < 5 * std::sqrt(2 / 100000.0));
+}

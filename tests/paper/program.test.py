@@ -1,0 +1,129 @@
+"""sagitta-paper as a user runs it: program.test.py PROGRAM"""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+program = os.path.abspath(sys.argv[1])
+# about 0.3 s a run: small enough for a test, long enough to be killed in
+shape = ["fig1", "fig6", "--profile", "smoke", "--problem", "random_label_mnist", "--seeds", "2"]
+small = [*shape, "--tasks", "12"]
+
+
+def paper(*arguments, check=True, **options):
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{arguments}: status {done.returncode}\n{done.stderr}")
+    return done
+
+
+class Program(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = pathlib.Path(self.folder.name)
+        self.addCleanup(self.folder.cleanup)
+
+    def run_small(self, name, *more, tasks=12):
+        return paper("run", *shape, "--tasks", str(tasks), "--data", "synthetic", "--results", str(self.path / name), *more)
+
+    def export(self, name, *more):
+        return paper("export", "--results", str(self.path / name), *more).stdout
+
+    def test_killed_three_times_it_ends_with_the_same_numbers(self):
+        self.run_small("undisturbed.sqlite")
+        whole = self.export("undisturbed.sqlite")
+        arguments = [program, "run", *small, "--data", "synthetic", "--results", str(self.path / "killed.sqlite")]
+        kills, rows = 0, 0
+        while kills < 3:
+            with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+                # wait until this process has committed something, then kill it in the midst of its work
+                while process.poll() is None:
+                    time.sleep(0.02)
+                    done = paper("export", "--results", str(self.path / "killed.sqlite"), check=False)
+                    if done.returncode == 0 and done.stdout.count("\n") > rows + 1:
+                        rows = done.stdout.count("\n")
+                        break
+                self.assertIsNone(process.poll(), "the run ended before it could be killed")
+                process.send_signal(signal.SIGKILL)
+            kills += 1
+        self.assertLess(rows, whole.count("\n"))
+        self.run_small("killed.sqlite")
+        self.assertEqual(self.export("killed.sqlite"), whole)
+        self.assertEqual(self.export("killed.sqlite", "--runs"), self.export("undisturbed.sqlite", "--runs"))
+
+    def test_sigterm_stops_cleanly_and_says_so(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            arguments = [program, "run", *small, "--data", "synthetic", "--results", str(self.path / f"{number}.sqlite"),
+                         "--epochs", "100000"]
+            with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+                while "runs," not in process.stderr.readline():
+                    pass
+                time.sleep(0.2)
+                process.send_signal(number)
+                said = process.stderr.read()
+                self.assertEqual(process.wait(timeout=20), 128 + number)
+            self.assertIn("stopped", said)
+            self.assertEqual(self.export(f"{number}.sqlite").count("\n"), 1)  # no task was finished
+
+    def test_no_resume_trains_anew_and_gives_the_same(self):
+        self.run_small("a.sqlite")
+        before = self.export("a.sqlite")
+        self.assertIn("14 runs, 0 of them done before", self.run_small("a.sqlite", "--no-resume").stderr)
+        self.assertEqual(self.export("a.sqlite"), before)
+
+    def test_export_has_the_promised_columns(self):
+        self.run_small("a.sqlite", tasks=1)
+        lines = self.export("a.sqlite").splitlines()
+        self.assertEqual(lines[0], "run,problem,network,activation,regularizer,strength,seed,task,step,metric,value")
+        # 7 conditions, 2 seeds, 20 metrics
+        self.assertEqual(len(lines), 1 + 7 * 2 * 20)
+        self.assertTrue(all(line.count(",") == 10 for line in lines))
+        self.assertIn("random_label_mnist,mlp-32-32-32,leaky_relu,wasserstein,0.005,1,0,", "\n".join(lines))
+        self.assertEqual(len(self.export("a.sqlite", "--runs").splitlines()), 1 + 14)
+
+    def test_check_status_and_plot_of_a_real_run(self):
+        self.run_small("a.sqlite")
+        common = [*small, "--results", str(self.path / "a.sqlite")]
+        claims = paper("check", *common).stdout
+        verdicts = ("LOST", "PRESERVED", "HOLDS", "FAILS", "INCONCLUSIVE")
+        lines = [line for line in claims.splitlines() if line.startswith(verdicts)]
+        self.assertEqual(len(lines), 11 + 10)
+        self.assertTrue(all('paper: "' in line for line in lines))
+        self.assertIn("2 of 2 runs,    24 of 24 tasks", paper("status", *common).stdout)
+        plotted = paper("plot", *common, "--output", str(self.path / "pictures"), check=False)
+        if plotted.returncode != 0:
+            self.assertIn("python3-matplotlib", plotted.stderr)  # the one reason there may be
+            return
+        for name in ("fig1-smoke", "fig6-smoke"):
+            self.assertEqual((self.path / "pictures" / f"{name}.png").read_bytes()[:4], b"\x89PNG")
+            self.assertIn("<svg", (self.path / "pictures" / f"{name}.svg").read_text())
+        self.assertEqual(len(list((self.path / "pictures").iterdir())), 4)
+
+    def test_errors_are_one_line_that_names_the_matter(self):
+        def error(*arguments):
+            done = paper(*arguments, check=False, cwd=self.path, env={**os.environ, "SAGITTA_DATA": ""})
+            self.assertNotEqual(done.returncode, 0)
+            return done.stderr
+
+        self.assertIn("there is no figure", error("run", "fig0", "--data", "synthetic"))
+        self.assertIn("profile", error("run", "fig1", "--profile", "x", "--data", "synthetic"))
+        self.assertIn("epochs", error("run", "fig1", "--epochs", "-2", "--data", "synthetic"))
+        self.assertIn("/nowhere", error("run", "fig1", "--data", "/nowhere"))
+        self.assertIn("absent.sqlite", error("check", "fig1", "--results", "absent.sqlite"))
+        self.run_small("a.sqlite", tasks=1)
+        self.assertIn("no results yet", error("check", "fig1", "--results", "a.sqlite"))
+        self.assertEqual(list(self.path.glob("results.sqlite")), [])
+
+    def test_list_and_dry_run(self):
+        self.assertIn("fig4", paper("list").stdout)
+        planned = paper("run", "fig1", "fig4", "--problem", "random_label_mnist", "--dry-run", "--data", "synthetic",
+                        cwd=self.path).stdout
+        self.assertIn("20 runs, 800 tasks", planned)
+        self.assertEqual(list(self.path.iterdir()), [])
+
+
+unittest.main(argv=sys.argv[:1])

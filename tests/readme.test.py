@@ -1,0 +1,30 @@
+"""What README.md shows is what the code says and prints: readme.test.py PROJECT QUICK_START_PROGRAM"""
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+project, program = pathlib.Path(sys.argv[1]), sys.argv[2]
+readme = (project / "README.md").read_text()
+
+
+class Readme(unittest.TestCase):
+    def test_listing_is_the_example(self):
+        listing = re.search(r"```cpp\n(#include <iostream>.*?)```", readme, re.S).group(1)
+        self.assertEqual(listing, (project / "examples/quick_start.cpp").read_text())
+
+    def test_output_is_the_examples(self):
+        shown = re.search(r"```text\n(directions of curvature.*?)```", readme, re.S).group(1)
+        printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+        # random inputs come from the C library: compare the words, and that every line has a value
+        words = [line.split(":")[0] for line in shown.splitlines()]
+        self.assertEqual(words, [line.split(":")[0] for line in printed.splitlines()])
+        self.assertTrue(all(re.search(r": +-?\d", line) for line in printed.splitlines()))
+
+    def test_files_it_links_to_exist(self):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", readme):
+            self.assertTrue((project / link).exists(), link)
+
+
+unittest.main(argv=sys.argv[:1])
