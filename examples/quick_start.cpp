@@ -1,17 +1,16 @@
 #include <iostream>
-#include <random>
 #include <sagitta/sagitta.hpp>
 
 // A training code has a network and a batch of samples. It runs forward, then back from the loss of each
 // sample, and keeps for every layer what went in and what came back. Here: one hidden layer, random weights.
 int main() {
   std::srand(1);
-  const Eigen::Index samples = 64, features = 20, hidden = 30, classes = 5;
+  const int samples = 64, features = 20, hidden = 30, classes = 5;
+  const Eigen::MatrixXf W1 = Eigen::MatrixXf::Random(hidden, features);
+  const Eigen::MatrixXf W2 = Eigen::MatrixXf::Random(classes, hidden);
   const Eigen::MatrixXf inputs = Eigen::MatrixXf::Random(samples, features);  // a row a sample
-  const Eigen::MatrixXf W1 = Eigen::MatrixXf::Random(hidden, features),
-                        W2 = Eigen::MatrixXf::Random(classes, hidden);
-  const Eigen::VectorXi labels =
-      Eigen::VectorXi::LinSpaced(samples, 0, samples - 1).unaryExpr([=](int i) { return i % int(classes); });
+  Eigen::VectorXi labels(samples);
+  for (int m = 0; m < samples; ++m) labels[m] = m % classes;
 
   const Eigen::MatrixXf activity = (inputs * W1.transpose()).array().tanh();
   const Eigen::MatrixXf probabilities = sagitta::softmax(activity * W2.transpose());
@@ -31,9 +30,9 @@ int main() {
             << "feature rank:            " << sagitta::feature_rank(activity).rank << " of " << hidden << '\n'
             << "dormancy:                " << sagitta::dormancy(activity) << " nats\n";
 
-  // and what keeps the curvature: add its gradient to that of the loss
+  // and what keeps the curvature: its gradient is added to that of the loss
   sagitta::WassersteinPenalty penalty(W1);
-  Eigen::MatrixXf gradient = Eigen::MatrixXf::Zero(hidden, features);
   const Eigen::MatrixXf trained = 1.5f * W1;
+  Eigen::MatrixXf gradient = Eigen::MatrixXf::Zero(hidden, features);
   std::cout << "Wasserstein penalty:     " << penalty.add_gradient(trained, 0.005, gradient) << '\n';
 }
