@@ -34,14 +34,14 @@ Eigen::ArrayXd mean_activity(const Eigen::MatrixBase<Derived>& features, const c
                 .sum()
                 .transpose()
                 .array();
-  return sums / static_cast<double>(phi.rows());
+  return sums / static_cast<double>(std::max<Index>(phi.rows(), 1));
 }
 
 // sum_j p_j log p_j for p = weights / sum(weights), a sum with 0 log 0 = 0; a quiet NaN where all are zero
 template <class Weights>
 double negative_entropy(const Weights& weights) {
   const double total = weights.sum();
-  if (!(total > 0)) return std::numeric_limits<double>::quiet_NaN();
+  if (total == 0) return std::numeric_limits<double>::quiet_NaN();
   double sum = 0;
   for (Index j = 0; j < weights.size(); ++j) {
     const double p = weights[j] / total;

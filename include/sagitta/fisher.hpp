@@ -96,10 +96,10 @@ Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> cross_en
 
 namespace detail {
 
-// rank K, the Gram matrix of `parameters` x M gradients whose entries are sums of `terms` products
-inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, Index terms,
+// rank K, the Gram matrix of `parameters` x M gradients, known to within `error`
+inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double error,
                                    double threshold) {
-  EffectiveRank result = symmetric_effective_rank(K, threshold, gram_error(K, std::max<Index>(1, terms)));
+  EffectiveRank result = symmetric_effective_rank(K, threshold, error);
   result.max_rank = std::min(K.rows(), parameters);
   for (Index* bound : {&result.rank, &result.lower, &result.upper})
     *bound = std::min(*bound, result.max_rank);
@@ -113,12 +113,16 @@ inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, I
 // symmetric_effective_rank.
 template <LayerTraceRange Layers>
 EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99) {
-  Index parameters = 0, widest = 0;
+  const Eigen::MatrixXd K = gram(layers);
+  Index parameters = 0, widest = 1;
+  double size = 0;
   for (const auto& layer : layers) {
     parameters += layer.parameters();
     widest = std::max(widest, layer.positions * (layer.inputs.cols() + layer.backprops.cols()));
+    size += detail::uncancelled_trace(layer);
   }
-  return detail::gradient_rank(gram(layers), parameters, widest, threshold);
+  const double error = 4 * std::sqrt(static_cast<double>(widest)) * detail::epsilon * size;
+  return detail::gradient_rank(K, parameters, error, threshold);
 }
 
 // The same from the gradients themselves, of any scale.
@@ -132,7 +136,7 @@ EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold 
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
   const Eigen::MatrixXd K =
       squares_fit ? gram(gradients) : gram(detail::scaled(gradients, "fisher_rank", "G").matrix);
-  return detail::gradient_rank(K, G.rows(), G.rows(), threshold);
+  return detail::gradient_rank(K, G.rows(), gram_error(K, std::max<Index>(1, G.rows())), threshold);
 }
 
 }  // namespace sagitta

@@ -94,7 +94,10 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   Eigen::MatrixXd B(M * columns, P), L(C, columns);
   for (Index m = 0; m < M; ++m) {
     detail::fill_softmax_factor(p.row(m), L);
-    B.middleRows(m * columns, columns).noalias() = L.transpose() * work.matrix.middleRows(m * C, C);
+    // what all logits share is taken off first: L^T (1, ..., 1) = 0, but rounding would keep some of it
+    const auto Jm = work.matrix.middleRows(m * C, C);
+    const Eigen::RowVectorXd mean = p.row(m).template cast<double>() * Jm;
+    B.middleRows(m * columns, columns).noalias() = L.transpose() * (Jm.rowwise() - mean);
   }
   // saturated probabilities can make B tiny: bring it back to scale before it is squared
   B = detail::scaled(B, name, "J").matrix;

@@ -4,6 +4,7 @@
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/scaling.hpp>
 #include <sagitta/detail/spectral_measure.hpp>
+#include <sagitta/spectral_density.hpp>
 
 // How much of the gradient lies in the top subspace of the Hessian (the paper, section 6.2 and Figure 5):
 //   g^T H_k g / (|g| |H_k g|),
@@ -38,6 +39,7 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
 
   double projected = 0, product = 0, norm = 0;  // g^T H_k g, |H_k g|, at least |H|
   Overlap result{.truncation = n};
+  if (n == 0) return result;
   if (threshold == 1) {
     const Eigen::VectorXd Hg = work.matrix.selfadjointView<Eigen::Lower>() * gradient;
     projected = gradient.dot(Hg);
@@ -51,10 +53,10 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
     const auto components = measure.components.head(result.truncation).array();
     projected = (values * components.square()).sum();
     product = (values * components).matrix().norm();
-    norm = n == 0 ? 0 : moduli[0];
+    norm = moduli[0];
   }
   if (product > static_cast<double>(n) * detail::epsilon * norm * length)
-    result.value = projected / (length * product);
+    result.value = std::clamp(projected / (length * product), -1.0, 1.0);
   return result;
 }
 
@@ -79,6 +81,7 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
 
   double whole = 0, square = 0, cube = 0, norm = 0;  // sums of lambda b^2, lambda^2 b^2, lambda^3 b^2; |K|
   Overlap result{.truncation = M};
+  if (M == 0) return result;
   if (threshold == 1) {
     const Eigen::VectorXd K1 = work.matrix.selfadjointView<Eigen::Lower>() * ones;
     whole = K1.sum();
@@ -94,11 +97,130 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
     whole = weighted.sum();
     square = (kept_values * kept).sum();
     cube = (kept_values.square() * kept).sum();
-    norm = M == 0 ? 0 : std::abs(measure.values[0]);
+    norm = std::abs(measure.values[0]);
   }
   const double rounding = static_cast<double>(M) * detail::epsilon * norm;
   if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
-    result.value = square / std::sqrt(whole * cube);
+    result.value = std::min(square / std::sqrt(whole * cube), 1.0);
+  return result;
+}
+
+// An overlap by products alone.
+struct EstimatedOverlap : Overlap {
+  double error = 0;    // of the truncation: how far the value moves with the cut and the steps; 0 where exact
+  Index products = 0;  // with op
+};
+
+namespace detail {
+
+// g^T H_k g / (|g| |H_k g|) from the Gauss rule of g's spectral measure. `modulus` is where H is cut; on the
+// positive and on the negative side the cut is moved by one node outwards (-1) or inwards (+1).
+struct TruncatedOverlap {
+  double modulus;
+  int positive = 0, negative = 0;
+
+  double operator()(const Quadrature& rule) const {
+    double projected = 0, square = 0;
+    for (const double sign : {1.0, -1.0}) {
+      std::vector<std::pair<double, double>> side;  // modulus and weight
+      for (Index i = 0; i < rule.nodes.size(); ++i)
+        if (sign * rule.nodes[i] > 0) side.emplace_back(std::abs(rule.nodes[i]), rule.weights[i]);
+      std::sort(side.begin(), side.end(), std::greater<>());
+      const auto kept =
+          std::count_if(side.begin(), side.end(), [&](const auto& node) { return node.first >= modulus; }) +
+          (sign > 0 ? positive : negative);
+      for (Index i = 0; i < std::min<Index>(kept, static_cast<Index>(side.size())); ++i) {
+        const auto& [size, weight] = side[static_cast<std::size_t>(i)];
+        projected += sign * size * weight;
+        square += size * size * weight;
+      }
+    }
+    return square > 0 ? std::clamp(projected / std::sqrt(square), -1.0, 1.0)
+                      : std::numeric_limits<double>::quiet_NaN();
+  }
+};
+
+}  // namespace detail
+
+// The overlap with a Hessian that is known by its products. Without truncation (threshold 1) one product
+// gives it to rounding. With it, the cut is that of estimated_effective_rank, and the Gauss rule of g's own
+// spectral measure tells how much of g lies beyond it.
+//   op: n x n;  g: n, float or double;  threshold: of the effective rank at which H is truncated;  steps: >=
+//   2
+// `error` is no bound but the largest change of the value when, one after the other, the cut moves by a node
+// of the rule on either side (by the inequalities of Chebyshev, Markov and Stieltjes, the weight of g beyond
+// a point is known to one node's weight), the cut is that of half the steps, and g's rule has half the steps.
+// Exact, by n products with unit vectors, where n <= steps. Else at most 2 steps products, n steps doubles
+// and 16 n steps^2 operations. Throws std::invalid_argument for an op that is not square, sizes that differ,
+// a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a product is not finite.
+template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
+EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
+                                          Generator& generator, Index steps = 320) {
+  constexpr const char* name = "gradient_hessian_overlap";
+  const Index n = detail::checked_size(op, name);
+  detail::check_size(g.size(), n, name, "g");
+  detail::check_threshold(threshold, name);
+  detail::check_steps(steps, 2, name);
+  const Eigen::VectorXd gradient = detail::scaled(g.derived().reshaped().matrix(), name, "g").matrix;
+  const double length = gradient.norm();
+  EstimatedOverlap result;
+  result.truncation = n;
+  if (length == 0 || (threshold < 1 && n <= steps)) {
+    if (length == 0) return result;
+    static_cast<Overlap&>(result) =
+        gradient_hessian_overlap(detail::dense_matrix(op, name), gradient, threshold);
+    result.products = n;
+    return result;
+  }
+  const double rounding = static_cast<double>(n) * detail::unit_roundoff<Op>;
+  if (threshold == 1) {
+    Eigen::VectorXd product(n);
+    const Eigen::VectorXd unit = gradient / length;
+    detail::multiply(op, unit, product, name);
+    const double size = product.stableNorm();
+    result.products = 1;
+    // |H| is not known: what one product tells of it is how much of it is rounding
+    if (size > 0) result.value = std::clamp(unit.dot(product / size), -1.0, 1.0);
+    return result;
+  }
+
+  detail::Crossing whole, half;
+  double norm = 0;
+  {
+    detail::LanczosProcess process(detail::normal_vector(n, generator), steps);
+    process.extend(op, steps, name);
+    const auto size = static_cast<double>(n);
+    whole = detail::crossing(detail::deflated_rule(process, process.steps), size, threshold);
+    half = detail::crossing(detail::deflated_rule(process, std::max<Index>(1, process.steps / 2)), size,
+                            threshold);
+    norm = process.size;
+    result.products = process.steps;
+  }
+  result.truncation = static_cast<Index>(std::lround(whole.rank));
+  detail::LanczosProcess process(gradient, steps);
+  process.extend(op, steps, name);
+  result.products += process.steps;
+  const detail::Quadrature rule = detail::gauss_rule(process, process.steps);
+  norm = std::max(norm, process.size);
+  if (norm == 0) return result;
+  // |H_k g| / |g| against the rounding of H
+  double square = 0;
+  for (Index i = 0; i < rule.nodes.size(); ++i)
+    if (std::abs(rule.nodes[i]) >= whole.modulus)
+      square += std::pow(rule.nodes[i] / norm, 2) * rule.weights[i];
+  const double value = detail::TruncatedOverlap{whole.modulus}(rule);
+  if (!(std::sqrt(square) > rounding)) return result;
+  result.value = value;
+
+  const auto moved = [&](double other) {
+    if (detail::is_finite(other)) result.error = std::max(result.error, std::abs(other - value));
+  };
+  for (const int positive : {-1, 0, 1})
+    for (const int negative : {-1, 0, 1})
+      moved(detail::TruncatedOverlap{whole.modulus, positive, negative}(rule));
+  moved(detail::TruncatedOverlap{half.modulus}(rule));
+  moved(detail::TruncatedOverlap{whole.modulus}(
+      detail::gauss_rule(process, std::max<Index>(1, process.steps / 2))));
   return result;
 }
 

@@ -19,13 +19,16 @@ struct LayerTraceScalar<LayerTrace<Scalar>> {
 };
 
 // fills the upper triangle; a Gram matrix whose values no double can hold is an error, not a wrong rank
-inline void finish_gram(Eigen::MatrixXd& K, bool inputs_are_zero) {
+// largest: of the entries of the gradients, or a bound on it; a K of zeros is no underflow where that is
+// large
+inline void finish_gram(Eigen::MatrixXd& K, double largest) {
   K.triangularView<Eigen::StrictlyUpper>() = K.transpose();
   if (K.size() == 0) return;
   for (const double square : K.diagonal())  // one by one: a maximum passes over NaN
     if (!is_finite(square))
       reject("gram", "the squares of the gradients overflow double; scale the gradients down");
-  if (!inputs_are_zero && K.diagonal().maxCoeff() < std::numeric_limits<double>::min() / epsilon)
+  if (largest > 0 && largest < 1e-140 &&
+      K.diagonal().maxCoeff() < std::numeric_limits<double>::min() / epsilon)
     reject("gram", "the squares of the gradients underflow double; scale the gradients up");
 }
 
@@ -47,6 +50,7 @@ Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
   const auto& gradients = detail::in_memory(G);
   const auto largest = detail::largest_magnitude(gradients, "gram", "G");
   Eigen::MatrixXd K = Eigen::MatrixXd::Zero(G.cols(), G.cols());
+  if (gradients.size() == 0) return K;  // Eigen 3.4 divides by zero in products of depth 0
   if constexpr (std::is_same_v<typename Derived::Scalar, double>) {
     K.selfadjointView<Eigen::Lower>().rankUpdate(gradients.transpose());
   } else {
@@ -57,7 +61,7 @@ Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
       K.selfadjointView<Eigen::Lower>().rankUpdate(wide.transpose());
     }
   }
-  detail::finish_gram(K, largest == 0);
+  detail::finish_gram(K, largest);
   return K;
 }
 
@@ -73,7 +77,7 @@ template <LayerTraceRange Layers>
 Eigen::MatrixXd gram(const Layers& layers) {
   Eigen::MatrixXd K;
   Index number = 0, samples = 0;
-  bool zero = true;
+  double largest_of_all = 0;
   for (const auto& layer : layers) {
     const double largest = detail::check_layer(layer, number);
     if (number == 0) {
@@ -83,12 +87,12 @@ Eigen::MatrixXd gram(const Layers& layers) {
       detail::reject("gram", "layer ", number, " has ", layer.inputs.rows(), " rows, expected ",
                      samples * layer.positions, " (", samples, " samples x ", layer.positions, " positions)");
     }
-    zero = zero && largest == 0;
-    detail::add_layer_gram(layer, K);
+    largest_of_all = std::max(largest_of_all, largest);
+    if (largest > 0) detail::add_layer_gram(layer, K);
     ++number;
   }
   if (number == 0) detail::reject("gram", "layers is empty, expected at least one LayerTrace");
-  detail::finish_gram(K, zero);
+  detail::finish_gram(K, largest_of_all);
   return K;
 }
 

@@ -94,6 +94,10 @@ class Program(unittest.TestCase):
         self.assertEqual(len(lines), 11 + 10)
         self.assertTrue(all('paper: "' in line for line in lines))
         self.assertIn("2 of 2 runs,    24 of 24 tasks", paper("status", *common).stdout)
+        everything = paper("status", "--seeds", "2", "--tasks", "12", "--problem", "random_label_mnist",
+                           "--results", str(self.path / "a.sqlite")).stdout
+        self.assertEqual([line.split()[2] for line in everything.splitlines() if line.startswith("profile smoke")],
+                         ["fig1,", "fig4,", "fig6,"])
         plotted = paper("plot", *common, "--output", str(self.path / "pictures"), check=False)
         if plotted.returncode != 0:
             self.assertIn("python3-matplotlib", plotted.stderr)  # the one reason there may be

@@ -21,6 +21,7 @@ namespace detail {
 template <class... Parts>
 [[noreturn]] void reject(const char* function, const Parts&... parts) {
   std::ostringstream message;
+  message.precision(12);  // a sum of 1.000001 must not read as 1
   message << function << ": ";
   (message << ... << parts);
   throw std::invalid_argument(message.str());
@@ -68,6 +69,7 @@ typename Derived::Scalar largest_magnitude(const Eigen::DenseBase<Derived>& A, c
   using Scalar = typename Derived::Scalar;
   using Bits = FloatBits<Scalar>;
   const Derived& a = A.derived();
+  if (a.size() == 0) return 0;
   const Index inner = a.innerSize();
   typename Bits::Integer largest = 0;
   for (Index outer = 0; outer < a.outerSize(); ++outer) {

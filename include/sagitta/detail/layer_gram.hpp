@@ -8,7 +8,8 @@
 namespace sagitta::detail {
 
 // Throws where the layer's two matrices do not fit together or hold NaN or infinity.
-// Returns the smaller of their largest magnitudes: 0 where all of its gradients are 0.
+// Returns the product of their largest magnitudes, which no entry of a gradient exceeds by more than a factor
+// of `positions`: 0 only where one of them is 0 throughout.
 template <class Scalar>
 double check_layer(const LayerTrace<Scalar>& layer, Index number) {
   if (layer.positions < 1)
@@ -21,7 +22,9 @@ double check_layer(const LayerTrace<Scalar>& layer, Index number) {
            layer.positions, " positions");
   double largest_input = largest_magnitude(layer.inputs.matrix(), "gram", "inputs");
   if (layer.has_bias) largest_input = std::max(largest_input, 1.0);
-  return std::min<double>(largest_input, largest_magnitude(layer.backprops.matrix(), "gram", "backprops"));
+  const double largest_backprop = largest_magnitude(layer.backprops.matrix(), "gram", "backprops");
+  if (largest_input == 0 || largest_backprop == 0) return 0;
+  return std::max(largest_input * largest_backprop, std::numeric_limits<double>::denorm_min());
 }
 
 // Calls work(X) with rows [first, first + count) of the view as a matrix of doubles with unit stride along
@@ -61,6 +64,7 @@ template <class Scalar>
 void row_products(const MatrixView<Scalar>& view, Index first_i, Index count_i, Index first_j, Index count_j,
                   Eigen::MatrixXd (&scratch)[2], Eigen::MatrixXd& out) {
   out.setZero(count_i, count_j);
+  if (view.cols() == 0) return;  // Eigen 3.4 divides by zero in products of depth 0
   with_rows(view, first_i, count_i, scratch[0], [&](const auto& Xi) {
     if (first_i == first_j) {
       out.selfadjointView<Eigen::Lower>().rankUpdate(Xi);
@@ -103,6 +107,7 @@ template <class Scalar>
 void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
   const Index T = layer.positions, M = layer.samples();
   const Index in = layer.inputs.cols(), out = layer.backprops.cols();
+  if (M == 0 || out == 0) return;  // as in row_products
   const auto inputs = layer.inputs.matrix(), backprops = layer.backprops.matrix();
   constexpr Index block_doubles = Index{32} * 1024 * 1024 / 8;
   const Index width =
@@ -124,6 +129,18 @@ void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
       G.col(m) = backprops.middleRows(m * T, T).template cast<double>().colwise().sum().transpose();
     K.selfadjointView<Eigen::Lower>().rankUpdate(G.transpose());
   }
+}
+
+// sum_m (sum_t |d_mt| |(a_mt, [bias])|)^2: the trace of K where nothing cancels between the positions of a
+// sample. The rounding of K goes with this, which can be far above its trace.
+template <class Scalar>
+double uncancelled_trace(const LayerTrace<Scalar>& layer) {
+  const auto squares = [](const MatrixView<Scalar>& view) -> Eigen::ArrayXd {
+    return view.matrix().template cast<double>().rowwise().squaredNorm();
+  };
+  const Eigen::VectorXd lengths =
+      ((squares(layer.inputs) + (layer.has_bias ? 1 : 0)) * squares(layer.backprops)).sqrt();
+  return lengths.reshaped(layer.positions, layer.samples()).colwise().sum().squaredNorm();
 }
 
 // the cheaper way by its count of operations

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <sagitta/detail/check.hpp>
+#include <utility>
 #include <vector>
 
 // Sorting for the Wasserstein penalty: stable by index, -0 equal to +0, and the last pass hands every value
@@ -118,7 +119,7 @@ class OrderStatistics {
   }
 
   std::vector<SortItem<Scalar>> from_, to_;
-  std::array<std::array<std::uint32_t, buckets>, digits> offsets_;
+  std::array<std::array<std::uint32_t, buckets>, std::size_t{digits}> offsets_;
 };
 
 }  // namespace sagitta::detail

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <numbers>
+#include <sagitta/detail/random.hpp>
+#include <sagitta/detail/scaling.hpp>
+#include <sagitta/detail/tridiagonal.hpp>
+#include <sagitta/linear_operator.hpp>
+
+// What the methods by products alone share: directions drawn at random, orthogonalisation, and the Lanczos
+// process.
+namespace sagitta::detail {
+
+// n independent standard normal numbers, the same with every standard library up to the last bits of its
+// logarithm and cosine.
+template <std::uniform_random_bit_generator Generator>
+Eigen::VectorXd normal_vector(Index n, Generator& generator) {
+  Eigen::VectorXd x(n);
+  for (double& value : x) {  // Box and Muller, one of the pair
+    const double radius = std::sqrt(-2 * std::log1p(-uniform(generator)));
+    value = radius * std::cos(2 * std::numbers::pi * uniform(generator));
+  }
+  return x;
+}
+
+// n x n, column by column from n products with unit vectors, its two triangles averaged
+template <SymmetricOperator Op>
+Eigen::MatrixXd dense_matrix(const Op& op, const char* function) {
+  const Index n = checked_size(op, function);
+  Eigen::MatrixXd A(n, n);
+  Eigen::VectorXd unit = Eigen::VectorXd::Zero(n);
+  for (Index j = 0; j < n; ++j) {
+    unit[j] = 1;
+    multiply(op, unit, A.col(j), function);
+    unit[j] = 0;
+  }
+  return (A + A.transpose()) / 2;
+}
+
+// Takes from w what lies in the span of the orthonormal columns of V, until what is left is orthogonal to
+// them to rounding. Returns the coefficients, V^T w. |w| = 0 afterwards where w lay in the span.
+template <class Basis>
+Eigen::VectorXd orthogonalize(const Basis& V, Eigen::VectorXd& w) {
+  Eigen::VectorXd coefficients = Eigen::VectorXd::Zero(V.cols());
+  double before = w.stableNorm();
+  for (int pass = 0; pass < 4 && before > 0; ++pass) {
+    const Eigen::VectorXd part = V.transpose() * w;
+    w.noalias() -= V * part;
+    coefficients += part;
+    const double after = w.stableNorm();
+    if (pass > 0 && after > before / 2) return coefficients;
+    before = after;
+  }
+  w.setZero();
+  return coefficients;
+}
+
+// A unit vector orthogonal to the columns of V, n x m with m < n, of a direction drawn at random.
+template <class Basis, std::uniform_random_bit_generator Generator>
+Eigen::VectorXd random_unit_vector(const Basis& V, Generator& generator) {
+  for (;;) {
+    Eigen::VectorXd w = normal_vector(V.rows(), generator);
+    orthogonalize(V, w);
+    const double length = w.norm();
+    if (length > 0) return w / length;
+  }
+}
+
+template <SymmetricOperator Op>
+inline constexpr double unit_roundoff =
+    static_cast<double>(std::numeric_limits<typename Op::Scalar>::epsilon());
+
+// The Lanczos process with full reorthogonalisation: after m steps
+//   A V = V T + residual e_m^T,  V^T V = I,  V^T residual = 0,
+// T tridiagonal, for a symmetric A of any scale. 2 n (m + 1) operations a step and pass beside the product.
+struct LanczosProcess {
+  Eigen::MatrixXd basis;         // n x capacity, its first m columns are V
+  Eigen::VectorXd diagonal;      // capacity, m in use
+  Eigen::VectorXd off_diagonal;  // capacity; entry m - 1 is |residual|, 0 where the space is invariant
+  Eigen::VectorXd residual;      // n
+  Index steps = 0;               // m
+  double size = 0;               // a lower bound on |A|, of its order
+
+  // start: n, not zero
+  LanczosProcess(const Eigen::VectorXd& start, Index capacity)
+      : basis(start.size(), capacity), diagonal(capacity), off_diagonal(capacity), residual(start) {
+    residual /= residual.stableNorm();
+  }
+
+  bool invariant() const { return steps > 0 && off_diagonal[steps - 1] == 0; }
+
+  // Adds `count` steps, fewer where the space becomes invariant.
+  template <SymmetricOperator Op>
+  void extend(const Op& op, Index count, const char* function) {
+    const Index n = basis.rows();
+    reserve(std::min(n, steps + count));
+    for (; count > 0 && steps < n && !invariant(); --count) {
+      if (steps > 0) residual /= off_diagonal[steps - 1];
+      basis.col(steps) = residual;
+      multiply(op, basis.col(steps), residual, function);
+      const Eigen::VectorXd coefficients = orthogonalize(basis.leftCols(steps + 1), residual);
+      diagonal[steps] = coefficients[steps];
+      double beta = residual.stableNorm();
+      size = std::max(size, std::abs(diagonal[steps]) + beta);
+      const double rounding = 8 * std::sqrt(static_cast<double>(n)) * unit_roundoff<Op> * size;
+      if (beta <= rounding || steps + 1 == n) {
+        beta = 0;
+        residual.setZero();
+      }
+      off_diagonal[steps++] = beta;
+    }
+  }
+
+ private:
+  void reserve(Index capacity) {
+    if (capacity <= basis.cols()) return;
+    capacity = std::min(basis.rows(), std::max(capacity, 2 * basis.cols()));
+    basis.conservativeResize(Eigen::NoChange, capacity);
+    diagonal.conservativeResize(capacity);
+    off_diagonal.conservativeResize(capacity);
+  }
+};
+
+// The eigenvalues of a symmetric tridiagonal matrix of any scale, unordered, with one row of its orthonormal
+// eigenvectors.
+struct RitzValues {
+  Eigen::VectorXd values;      // m
+  Eigen::VectorXd components;  // m, entry `row` of each eigenvector, up to its sign
+};
+
+// diagonal: m, off_diagonal: at least m - 1, row: from 0 to m - 1. The order of the values depends on the
+// matrix alone. About 30 m^2 operations.
+template <class Diagonal, class OffDiagonal>
+RitzValues ritz_values(const Diagonal& diagonal, const OffDiagonal& off_diagonal, Index row) {
+  const Index m = diagonal.size();
+  Tridiagonal T{diagonal, off_diagonal.head(std::max<Index>(m - 1, 0))};
+  RitzValues result{{}, Eigen::VectorXd::Zero(m)};
+  if (m == 0) return result;
+  const double largest =
+      std::max(T.diagonal.cwiseAbs().maxCoeff(), m > 1 ? T.off_diagonal.cwiseAbs().maxCoeff() : 0.0);
+  const int exponent = exponent_of(largest);
+  multiply_by_power_of_two(T.diagonal, -exponent);
+  multiply_by_power_of_two(T.off_diagonal, -exponent);
+  result.components[row] = 1;
+  diagonalize(T, &result.components);
+  multiply_by_power_of_two(T.diagonal, exponent);
+  result.values = std::move(T.diagonal);
+  return result;
+}
+
+}  // namespace sagitta::detail

@@ -1,0 +1,107 @@
+"""Sagitta as a user's project finds it: consumer.test.py PROJECT VERSION CMAKE GENERATOR COMPILER EIGEN_DIR"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+project, version, cmake, generator, compiler, eigen = sys.argv[1:]
+here = pathlib.Path(__file__).parent
+warnings = "-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror"
+
+
+def call(*command, **options):
+    done = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          **options)
+    if done.returncode != 0:
+        raise AssertionError(f"{command}: status {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+class Consumer(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.path = pathlib.Path(cls.folder.name)
+        # Only the library: nothing but Eigen is needed for that. A warning of CMake's about our files is an error.
+        call(*cls.configure(project, cls.path / "build"), "-Werror=dev", "-Werror=deprecated", "-DSAGITTA_BUILD_TESTS=OFF",
+             "-DSAGITTA_BUILD_EXAMPLES=OFF", "-DSAGITTA_WITH_LIBTORCH=OFF",
+             f"-DCMAKE_INSTALL_PREFIX={cls.path / 'first'}")
+        call(cmake, "--install", cls.path / "build")
+        shutil.move(cls.path / "first", cls.path / "prefix")  # an installed tree can be moved
+
+    @staticmethod
+    def configure(source, build):
+        return [cmake, "-S", source, "-B", build, "-G", generator, f"-DCMAKE_CXX_COMPILER={compiler}",
+                f"-DEigen3_DIR={eigen}", "-DCMAKE_BUILD_TYPE=Debug"]
+
+    def build(self, by, *settings, env=None):
+        """Configures, builds and runs the consumer; returns the command that compiled it."""
+        build = self.path / by
+        call(*self.configure(here, build), f"-DSAGITTA_BY={by}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *settings, env=env)
+        call(cmake, "--build", build)
+        self.assertEqual(call(build / "consumer"), f"{version} 2\n")
+        commands = json.loads((build / "compile_commands.json").read_text())
+        # a user gets the library, not its tests, examples and benchmarks
+        self.assertEqual([pathlib.Path(command["file"]).name for command in commands], ["main.cpp"])
+        return commands[0]["command"]
+
+    def test_find_package_of_an_installed_tree(self):
+        installed = f"-DCMAKE_PREFIX_PATH={self.path / 'prefix'}"
+        command = self.build("find_package", installed, f"-DSAGITTA_VERSION={version}")
+        self.assertIn(f"-isystem {self.path / 'prefix'}", command)
+        self.assertNotIn("-W", command)  # our warnings are ours
+        self.assertNotIn(f"{project}/include", command)
+        major = int(version.split(".")[0])
+        for wanted in (f"{major + 1}.0", f"{major}.9999"):
+            with self.assertRaisesRegex(AssertionError, "compatible|not accepted"):
+                self.build("find_package", installed, f"-DSAGITTA_VERSION={wanted}")
+        with self.assertRaisesRegex(AssertionError, "nonsense"):
+            self.build("find_package", installed, "-DSAGITTA_VERSION=", "-DSAGITTA_COMPONENTS=nonsense")
+
+    def test_add_subdirectory(self):
+        command = self.build("add_subdirectory", f"-DSAGITTA_SOURCE={project}", f"-DCMAKE_CXX_FLAGS={warnings}")
+        self.assertEqual(command.count("-W"), warnings.count("-W"))
+
+    def test_fetch_content_by_path(self):
+        self.build("FetchContent", f"-DSAGITTA_SOURCE={project}", f"-DCMAKE_CXX_FLAGS={warnings}")
+
+    def test_fetch_content_replaced_by_the_user(self):
+        # what a user of a project sets who has Sagitta's source elsewhere
+        self.build("FetchContent", "-DSAGITTA_SOURCE=/nowhere", f"-DFETCHCONTENT_SOURCE_DIR_SAGITTA={project}")
+
+    def test_pkg_config(self):
+        tool = shutil.which("pkg-config")
+        if tool is None or subprocess.run([tool, "--exists", "eigen3"]).returncode != 0:
+            self.skipTest("no pkg-config that knows eigen3")
+        paths = [str(self.path / "prefix/share/pkgconfig"), os.environ.get("PKG_CONFIG_PATH", "")]
+        env = {**os.environ, "PKG_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+        self.assertEqual(call(tool, "--modversion", "sagitta", env=env).strip(), version)
+        self.build("pkg-config", env=env)
+
+    def test_the_installed_tree_is_the_library_alone(self):
+        files = {str(file.relative_to(self.path / "prefix")) for file in (self.path / "prefix").rglob("*") if file.is_file()}
+        headers = {str(file.relative_to(project)) for file in (pathlib.Path(project) / "include").rglob("*.hpp")}
+        package = {"share/cmake/sagitta/sagitta-config.cmake", "share/cmake/sagitta/sagitta-config-version.cmake",
+                   "share/cmake/sagitta/sagitta-targets.cmake", "share/cmake/sagitta/libtorch-target.cmake",
+                   "share/pkgconfig/sagitta.pc"}
+        self.assertEqual(files, headers | package)
+
+
+class Headers(unittest.TestCase):
+    def test_the_core_includes_eigen_and_the_standard_library_alone(self):
+        include = pathlib.Path(project) / "include/sagitta"
+        for header in include.rglob("*.hpp"):
+            if header.relative_to(include).parts[0].startswith("libtorch"):
+                continue
+            for line in header.read_text().splitlines():
+                if not line.startswith("#include"):
+                    continue
+                self.assertRegex(line, r"^#include <(Eigen/\w+|sagitta/(?!libtorch)[\w/]+\.hpp|[a-z_]+)>", header)
+
+
+unittest.main(argv=sys.argv[:1])

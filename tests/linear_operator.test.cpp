@@ -1,0 +1,80 @@
+#include <sagitta/linear_operator.hpp>
+
+#include "catch.hpp"
+#include "generate.hpp"
+#include "rejection.hpp"
+
+using Eigen::MatrixXd;
+using Eigen::MatrixXf;
+using Eigen::VectorXd;
+
+namespace {
+
+struct Rectangle {
+  using Scalar = double;
+  Eigen::Index rows() const { return 2; }
+  Eigen::Index cols() const { return 3; }
+  void perform_op(const double*, double*) const {}
+};
+struct NotConst {
+  using Scalar = double;
+  Eigen::Index rows() const { return 2; }
+  Eigen::Index cols() const { return 2; }
+  void perform_op(const double*, double*) {}
+};
+struct Whole {
+  using Scalar = int;
+  int rows() const { return 2; }
+  int cols() const { return 2; }
+  void perform_op(const int*, int*) const {}
+};
+
+}  // namespace
+
+TEST_CASE("an operator is what has the members, and nothing else is") {
+  const auto twice = [](const auto& in, auto& out) { out = 2 * in; };
+  CHECK(sagitta::SymmetricOperator<sagitta::DenseOperator<double>>);
+  CHECK(sagitta::SymmetricOperator<sagitta::DenseOperator<float>>);
+  CHECK(sagitta::SymmetricOperator<sagitta::FunctionOperator<decltype(twice)>>);
+  CHECK(sagitta::SymmetricOperator<Rectangle>);  // its shape is checked when it is used
+  CHECK_FALSE(sagitta::SymmetricOperator<NotConst>);
+  CHECK_FALSE(sagitta::SymmetricOperator<Whole>);
+  CHECK_FALSE(sagitta::SymmetricOperator<MatrixXd>);
+  CHECK_FALSE(sagitta::SymmetricOperator<int>);
+}
+
+TEST_CASE("dense and function operators multiply as the matrix does") {
+  generate::Generator generator(61);
+  for (const Eigen::Index n : {0, 1, 2, 17}) {
+    MatrixXd A = generate::matrix(generator, n, n);
+    A = (A + A.transpose()).eval();
+    const VectorXd x = generate::vector(generator, n);
+    VectorXd y = VectorXd::Constant(n, 7);
+    MatrixXd lower = A;
+    lower.triangularView<Eigen::StrictlyUpper>().setConstant(std::numeric_limits<double>::quiet_NaN());
+    sagitta::DenseOperator dense(lower);
+    lower.setZero();  // it owns a copy
+    dense.perform_op(x.data(), y.data());
+    CHECK((y - A * x).norm() <= 1e-15 * static_cast<double>(n) * A.norm());
+    const sagitta::FunctionOperator function(n, [&](const auto& in, auto& out) { out.noalias() = A * in; });
+    VectorXd z = VectorXd::Constant(n, 7);
+    function.perform_op(x.data(), z.data());
+    CHECK((y - z).norm() <= 1e-15 * static_cast<double>(n) * A.norm());
+    const sagitta::DenseOperator rows(
+        Eigen::Matrix<float, -1, -1, Eigen::RowMajor>(A.cast<float>()));  // float, by rows
+    Eigen::VectorXf single(n), from = x.cast<float>();
+    rows.perform_op(from.data(), single.data());
+    CHECK((single.cast<double>() - y).norm() <= 1e-6 * static_cast<double>(n) * (A.norm() + 1));
+  }
+}
+
+TEST_CASE("operators reject what they cannot be") {
+  CHECK(rejection([] { sagitta::DenseOperator(MatrixXd::Ones(2, 3)); }) ==
+        "DenseOperator: A is 2 x 3, expected a square matrix");
+  MatrixXf A = MatrixXf::Identity(3, 3);
+  A(2, 1) = std::numeric_limits<float>::infinity();
+  CHECK(rejection([&] { sagitta::DenseOperator op(A); }) ==
+        "DenseOperator: A(2, 1) is infinite, expected finite values");
+  CHECK(rejection([] { sagitta::FunctionOperator(-1, [](const auto&, auto&) {}); }) ==
+        "FunctionOperator: size is -1, expected a number >= 0");
+}

@@ -1,0 +1,136 @@
+#include <sagitta/partial_rank.hpp>
+
+#include "catch.hpp"
+#include "generate.hpp"
+#include "rejection.hpp"
+
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+using generate::Index;
+using sagitta::DenseOperator;
+using sagitta::EffectiveRank;
+
+namespace {
+
+EffectiveRank partial(const MatrixXd& A, double threshold, generate::Generator& generator,
+                      Index max_steps = 0) {
+  return sagitta::partial_effective_rank(DenseOperator(A), A.trace(), A.norm(), threshold, generator,
+                                         max_steps);
+}
+
+// positive semidefinite; spectra of every kind, and among them many of low rank
+MatrixXd random_matrix(generate::Generator& generator, Index n) {
+  VectorXd s(n);
+  const Index choice = generate::whole(generator, 0, 9);
+  if (choice < 7) {
+    s = generate::spectrum(generator, generate::kinds[choice], n);
+  } else {
+    const double rate = generate::uniform(generator, .2, .9);
+    for (Index i = 0; i < n; ++i)
+      s[i] = std::pow(rate, static_cast<double>(i)) + (choice == 8 && i < 3 ? 1 : 0);
+    if (choice == 9)
+      s.tail(n - std::min<Index>(n, 4)).setConstant(1e-5);  // a few directions above a flat floor
+  }
+  const MatrixXd Q = generate::orthogonal(generator, n, n);
+  const MatrixXd A = Q * s.asDiagonal() * Q.transpose();
+  return (A + A.transpose()) / 2;
+}
+
+}  // namespace
+
+TEST_CASE("a certified rank is that of the full decomposition, and a bracket holds it") {
+  generate::Generator generator(81);
+  Index certified = 0, cheaply = 0;
+  const int cases = 300;
+  for (int trial = 0; trial < cases; ++trial) {
+    const Index n = generate::whole(generator, 1, 90);
+    const MatrixXd A = random_matrix(generator, n) * std::ldexp(1.0, 40 * (trial % 7 - 3));
+    const double threshold = generate::thresholds[trial % 5].value();
+    const Index steps = trial % 3 == 0 ? 0 : generate::whole(generator, 1, n);
+    const EffectiveRank truth = sagitta::symmetric_effective_rank(A, threshold);
+    const EffectiveRank got = partial(A, threshold, generator, steps);
+    CHECK(got.lower <= truth.rank);
+    CHECK(truth.rank <= got.upper);
+    CHECK(got.lower <= got.rank);
+    CHECK(got.rank <= got.upper);
+    CHECK(got.max_rank == n);
+    if (got.certified()) CHECK(got.rank == truth.rank);
+    certified += got.certified();
+    cheaply += got.certified() && n > 1 && steps < n;
+    CHECK(sagitta::partial_effective_rank(A, threshold, generator).rank == truth.rank);
+  }
+  INFO(certified << " of " << cases << " certified, " << cheaply << " of them with fewer steps than rows");
+  CHECK(certified > cases / 4);
+  CHECK(cheaply > cases / 10);
+}
+
+TEST_CASE("a low rank is certified by few products, and a high one costs none") {
+  generate::Generator generator(82);
+  const Index n = 256;
+  VectorXd low(n);
+  for (Index i = 0; i < n; ++i) low[i] = std::pow(.6, static_cast<double>(i));
+  const MatrixXd Q = generate::orthogonal(generator, n, n);
+  const MatrixXd A = Q * low.asDiagonal() * Q.transpose();
+  Index products = 0;
+  const sagitta::FunctionOperator op(n, [&](const auto& in, auto& out) {
+    out.noalias() = A * in;
+    ++products;
+  });
+  const EffectiveRank rank = sagitta::partial_effective_rank(op, A.trace(), A.norm(), .99, generator);
+  CHECK(rank.certified());
+  CHECK(rank.rank == sagitta::symmetric_effective_rank(A).rank);
+  CHECK(products <= n / 5);
+  products = 0;
+  const EffectiveRank high = sagitta::partial_effective_rank(
+      op, static_cast<double>(n), std::sqrt(static_cast<double>(n)), .99, generator);
+  CHECK(products == 0);  // the gate: a flat spectrum
+  CHECK_FALSE(high.certified());
+  CHECK(high.lower > n / 16);
+}
+
+TEST_CASE("ties and edges are left to the full decomposition, or answered as it answers them") {
+  generate::Generator generator(83);
+  const MatrixXd tie = Eigen::Vector2d(99, 1).asDiagonal();
+  const EffectiveRank bracket = partial(tie, .99, generator, 2);
+  CHECK(bracket.lower <= 2);
+  CHECK(bracket.upper == 2);
+  CHECK(partial(MatrixXd::Zero(4, 4), .99, generator).rank == 0);
+  CHECK(partial(MatrixXd::Zero(4, 4), .99, generator).certified());
+  CHECK(partial(MatrixXd(0, 0), .99, generator).rank == 0);
+  CHECK(partial(MatrixXd::Identity(1, 1), .99, generator).rank == 1);
+  CHECK(partial(tie, 0, generator, 2).rank == 1);
+  CHECK(partial(tie, 1, generator).upper == 2);
+  CHECK(sagitta::partial_effective_rank(MatrixXd::Identity(100, 100), .99, generator).rank == 100);
+  CHECK(sagitta::partial_effective_rank(tie, 1, generator).rank == 2);
+  // float products cannot certify at this size, but the bracket holds
+  VectorXd s(60);
+  for (Index i = 0; i < 60; ++i) s[i] = std::pow(.5, static_cast<double>(i));
+  const MatrixXd A = s.asDiagonal();
+  const EffectiveRank single = sagitta::partial_effective_rank(
+      DenseOperator(Eigen::MatrixXf(A.cast<float>())), s.sum(), s.norm(), .99, generator, 30);
+  CHECK(single.lower <= 7);
+  CHECK(single.upper >= 7);
+}
+
+TEST_CASE("partial_effective_rank rejects what cannot be") {
+  generate::Generator generator(84);
+  const DenseOperator I(MatrixXd::Identity(64, 64));
+  const auto message = [&](double trace, double frobenius, double threshold = .99, Index steps = 0) {
+    return rejection(
+        [&] { (void)sagitta::partial_effective_rank(I, trace, frobenius, threshold, generator, steps); });
+  };
+  CHECK(message(1, 2) ==
+        "partial_effective_rank: trace is 1 and frobenius 2, expected frobenius <= trace <= sqrt(n) "
+        "frobenius of a "
+        "positive semidefinite matrix");
+  CHECK(holds(message(65, 8), "expected frobenius <= trace"));
+  CHECK(holds(message(-1, 1), "expected finite numbers >= 0"));
+  CHECK(holds(message(64, 8, 2), "expected a number from 0 to 1"));
+  CHECK(holds(message(64, 8, .99, -1), "max_steps is -1"));
+  MatrixXd indefinite = MatrixXd::Identity(64, 64);
+  indefinite(0, 0) = -1;
+  CHECK(holds(rejection([&] {
+                (void)sagitta::partial_effective_rank(DenseOperator(indefinite), 62, 8, .99, generator, 10);
+              }),
+              "expected a positive semidefinite operator"));
+}
