@@ -1,16 +1,15 @@
-#include <benchmark/benchmark.h>
-
 #include <sagitta/sagitta.hpp>
+
+#include "peers.hpp"
 
 // The empirical Fisher of the paper's network, 784-256-256-256-10, from M = 256 samples: the Gram matrix from
 // layer traces, beside the product of the 335,114 x 256 matrix of per-sample gradients that it stands for.
 namespace {
 
-constexpr Eigen::Index samples = 256;
-const std::vector<Eigen::Index> widths{784, 256, 256, 256, 10};
+using namespace bench;
 
-template <class Scalar>
-using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+constexpr Index samples = 256;
+const std::vector<Index> widths{784, 256, 256, 256, 10};
 
 template <class Scalar>
 struct Traces {
@@ -18,6 +17,7 @@ struct Traces {
   std::vector<sagitta::LayerTrace<Scalar>> layers;
 
   Traces() {
+    std::srand(1);
     for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
       inputs.push_back(Matrix<Scalar>::Random(samples, widths[l]));
       backprops.push_back(Matrix<Scalar>::Random(samples, widths[l + 1]));
@@ -46,40 +46,42 @@ struct Traces {
 };
 
 template <class Scalar>
-void structured_gram(benchmark::State& state) {
-  const Traces<Scalar> traces;
-  for (auto _ : state) benchmark::DoNotOptimize(sagitta::gram(traces.layers));
+void add() {
+  const std::string gram = "gram 784-256-256-256-10 M=256", rank = "fisher_rank 784-256-256-256-10 M=256";
+  route(gram, scalar_name<Scalar>, "sagitta", [](benchmark::State& state, double& result) {
+    const Traces<Scalar> traces;
+    for (auto _ : state) result = sagitta::gram(traces.layers).trace();
+  });
+  // ours for gradients that somebody has already: symmetric, and in double
+  route(gram, scalar_name<Scalar>, "dense", [](benchmark::State& state, double& result) {
+    const Matrix<Scalar> G = Traces<Scalar>().gradients();
+    for (auto _ : state) result = sagitta::gram(G).trace();
+  });
+  // what a user would write, in the scalar of the gradients; G itself is not counted
+  route(gram, scalar_name<Scalar>, "Eigen", [](benchmark::State& state, double& result) {
+    const Matrix<Scalar> G = Traces<Scalar>().gradients();
+    Matrix<Scalar> K(samples, samples);
+    for (auto _ : state) {
+      K.noalias() = G.transpose() * G;
+      result = static_cast<double>(K.trace());
+    }
+  });
+
+  route(rank, scalar_name<Scalar>, "sagitta", [](benchmark::State& state, double& result) {
+    const Traces<Scalar> traces;
+    for (auto _ : state) result = static_cast<double>(sagitta::fisher_rank(traces.layers).rank);
+  });
+  route(rank, scalar_name<Scalar>, "plain", [](benchmark::State& state, double& result) {
+    const Traces<Scalar> traces;
+    for (auto _ : state) {
+      const Matrix<Scalar> G = traces.gradients();
+      const Matrix<Scalar> K = G.transpose() * G;
+      result = static_cast<double>(
+          plain_rank(Eigen::SelfAdjointEigenSolver<Matrix<Scalar>>(K, Eigen::EigenvaluesOnly).eigenvalues()));
+    }
+  });
 }
 
-template <class Scalar>
-void dense_gram(benchmark::State& state) {  // ours, symmetric and in double: half the operations
-  const Matrix<Scalar> G = Traces<Scalar>().gradients();
-  for (auto _ : state) benchmark::DoNotOptimize(sagitta::gram(G));
-}
-
-template <class Scalar>
-void dense_product(benchmark::State& state) {  // what a user would write, in the scalar of the gradients
-  const Matrix<Scalar> G = Traces<Scalar>().gradients();
-  Matrix<Scalar> K(samples, samples);
-  for (auto _ : state) {
-    K.noalias() = G.transpose() * G;
-    benchmark::DoNotOptimize(K.data());
-  }
-}
-
-template <class Scalar>
-void rank_from_traces(benchmark::State& state) {
-  const Traces<Scalar> traces;
-  for (auto _ : state) benchmark::DoNotOptimize(sagitta::fisher_rank(traces.layers));
-}
+const bool registered = (add<float>(), add<double>(), true);
 
 }  // namespace
-
-BENCHMARK(structured_gram<float>)->Unit(benchmark::kMillisecond);
-BENCHMARK(dense_gram<float>)->Unit(benchmark::kMillisecond);
-BENCHMARK(dense_product<float>)->Unit(benchmark::kMillisecond);
-BENCHMARK(structured_gram<double>)->Unit(benchmark::kMillisecond);
-BENCHMARK(dense_gram<double>)->Unit(benchmark::kMillisecond);
-BENCHMARK(dense_product<double>)->Unit(benchmark::kMillisecond);
-BENCHMARK(rank_from_traces<float>)->Unit(benchmark::kMillisecond);
-BENCHMARK(rank_from_traces<double>)->Unit(benchmark::kMillisecond);

@@ -1,0 +1,17 @@
+# The LibTorch adapter, target sagitta::libtorch: where LibTorch is found, always, or never. Tell CMake where it
+# lies with -DCMAKE_PREFIX_PATH=$(python3 -c "import torch; print(torch.utils.cmake_prefix_path)").
+set(SAGITTA_WITH_LIBTORCH AUTO CACHE STRING "Offer sagitta::libtorch: AUTO (where LibTorch is found), ON or OFF")
+set_property(CACHE SAGITTA_WITH_LIBTORCH PROPERTY STRINGS AUTO ON OFF)
+if(SAGITTA_WITH_LIBTORCH STREQUAL "AUTO")
+  set(SAGITTA_FIND_TORCH QUIET)
+elseif(SAGITTA_WITH_LIBTORCH)
+  set(SAGITTA_FIND_TORCH REQUIRED)
+endif()
+if(SAGITTA_WITH_LIBTORCH)
+  include(cmake/libtorch-target.cmake)
+endif()
+if(TARGET sagitta::libtorch)
+  message(STATUS "LibTorch ${Torch_VERSION}: sagitta::libtorch is there")
+elseif(SAGITTA_WITH_LIBTORCH)
+  message(STATUS "No LibTorch found: sagitta::libtorch is left out")
+endif()
