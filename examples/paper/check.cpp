@@ -24,7 +24,9 @@ Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& a
     return s == nullptr ? Curves{} : archive.curves(*s, metric, true);
   };
   const Curves error = curves(series, "error"), rank = curves(series, "ef_rank_relative");
-  const Curves metric = curves(series, claim.metric), other_metric = curves(other_series, claim.metric);
+  const Curves metric = curves(series, claim.metric),
+               other_metric = curves(claim.other_metric.empty() ? other_series : series,
+                                     claim.other_metric.empty() ? claim.metric : claim.other_metric);
   const std::string rises = claim.sign > 0 ? " rises" : " falls";
   const std::string strength = series == nullptr || series->strength == 0 ? "" : " at strength " + [&] {
     std::ostringstream text;
@@ -45,7 +47,8 @@ Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& a
     case ClaimKind::trend:
       return result(who + ", " + claim.metric + rises, judge_trend(metric, claim.sign));
     case ClaimKind::difference:
-      return result(who + ", " + claim.metric + (claim.sign > 0 ? " above " : " below ") + other,
+      return result(who + ", " + claim.metric + (claim.sign > 0 ? " above " : " below ") +
+                        (claim.other_metric.empty() ? other : claim.other_metric),
                     judge_difference(metric, other_metric, claim.sign));
     case ClaimKind::change_difference:
       return result(
@@ -62,6 +65,12 @@ Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& a
     case ClaimKind::onset:
       return result(who + ", loses plasticity later than " + other,
                     judge_onset(error, curves(other_series, "error")));
+    case ClaimKind::early_bound:
+      return result(who + ", " + claim.metric + " is small in the first tasks",
+                    judge_early_bound(metric, claim.bound));
+    case ClaimKind::tracking:
+      return result(who + ", " + claim.metric + " follows " + claim.other_metric,
+                    judge_tracking(metric, other_metric));
   }
   return {Verdict::inconclusive, who, "unknown claim"};
 }

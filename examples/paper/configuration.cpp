@@ -16,13 +16,15 @@ namespace {
 struct Accepts {
   std::vector<std::string> words{};
   double low = 0, high = std::numeric_limits<double>::max();
+  // of a field that came after runs had been named: where it has this value it is left out of the name
+  std::string standard{};
 };
 
 // The one list of fields. `visit(name, member, accepts)` is called for each in turn.
 template <class Configuration_, class Visit>
 void for_each_field(Configuration_& c, Visit visit) {
   const Accepts positive{.low = 1}, share{.low = 0, .high = 1}, any{};
-  visit("problem", c.problem, Accepts{{"random_label_mnist", "permuted_mnist"}});
+  visit("problem", c.problem, Accepts{{"random_label_mnist", "permuted_mnist", "projected_mnist"}});
   visit("data", c.data, any);
   visit("images", c.images, positive);
   visit("pool", c.pool, positive);
@@ -50,6 +52,8 @@ void for_each_field(Configuration_& c, Visit visit) {
   visit("resort_every", c.resort_every, positive);
   visit("rank_samples", c.rank_samples, positive);
   visit("threshold", c.threshold, share);
+  visit("curvature", c.curvature,
+        Accepts{.words = {"empirical_fisher", "exact"}, .standard = "empirical_fisher"});
   visit("seed", c.seed, any);
 }
 
@@ -100,11 +104,12 @@ std::string Configuration::network() const {
 
 Fields fields(const Configuration& configuration) {
   Fields result;
-  for_each_field(configuration, [&](const char* name, const auto& member, const Accepts&) {
+  for_each_field(configuration, [&](const char* name, const auto& member, const Accepts& accepts) {
     if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, std::string>)
       result.emplace_back(name, member);
     else
       result.emplace_back(name, shortest(member));
+    if (!accepts.standard.empty() && result.back().second == accepts.standard) result.pop_back();
     if (result.size() == 1) result.emplace_back("network", configuration.network());
   });
   return result;
@@ -134,8 +139,10 @@ void set_field(Configuration& configuration, const std::string& name, const std:
 
 std::vector<std::string> field_names() {
   std::vector<std::string> names;
-  for (const auto& [name, value] : fields({}))
-    if (name != "network" && name != "data") names.push_back(name);
+  const Configuration any;
+  for_each_field(any, [&](const std::string& name, const auto&, const Accepts&) {
+    if (name != "data") names.push_back(name);
+  });
   return names;
 }
 

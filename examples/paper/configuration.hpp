@@ -14,7 +14,7 @@ namespace paper {
 // where it is silent the choices that docs/definitions.md lists.
 struct Configuration {
   // the problem
-  std::string problem = "random_label_mnist";  // or permuted_mnist
+  std::string problem = "random_label_mnist";  // permuted_mnist, projected_mnist
   std::string data = "any";                    // name and fingerprint of the data set, "mnist-5f3a09c1"
   Index images = 1280;                         // drawn without replacement, by seed
   Index pool = 1;                              // images are averaged over pool x pool boxes
@@ -43,17 +43,21 @@ struct Configuration {
   // measurement
   Index rank_samples = 256;  // of the task's images, for the curvature; at most all
   double threshold = .99;    // of every effective rank
+  // or exact: the Hessian, Fisher and Gauss-Newton ranks as well, of the whole task and at the cost of
+  // parameters^3
+  std::string curvature = "empirical_fisher";
 
   std::uint64_t seed = 0;
 
   // "mlp-256-256-256"
   std::string network() const;
   // whether the configuration changes labels; else it permutes pixels
-  bool changes_labels() const { return problem == "random_label_mnist"; }
+  bool changes_labels() const { return problem != "permuted_mnist"; }
 };
 
 // All members by name, in a fixed order, numbers as the shortest text that reads back as the same; with the
-// derived `network` behind `problem`.
+// derived `network` behind `problem`. Fields that came later appear only where they are not the default, so
+// that runs keep their names.
 Fields fields(const Configuration& configuration);
 
 // The name of the run: 16 hexadecimal digits from all fields.

@@ -69,17 +69,21 @@ Json panels(const Figure& figure, const PlannedSetting& setting, bool name_setti
   Json result = Json::array();
   for (const Panel& panel : figure.panels) {
     Json curves = Json::array();
-    for (std::size_t i = 0; i < figure.conditions.size(); ++i) {
-      const Condition& condition = figure.conditions[i];
+    std::vector<Line> lines = panel.lines;
+    if (lines.empty())
+      for (const Condition& condition : figure.conditions)
+        lines.push_back({condition, panel.metric, label(condition)});
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const Condition& condition = lines[i].condition;
       const Series* series = best_series(archive, setting, condition);
       for (const Series& any : setting.series)  // nothing complete yet: what there is of the first strength
         if (series == nullptr && any.condition.activation == condition.activation &&
             any.condition.regularizer == condition.regularizer)
           series = &any;
       if (series == nullptr) continue;
-      Json one = curve(archive.curves(*series, panel.metric, false), panel.factor);
+      Json one = curve(archive.curves(*series, lines[i].metric, false), panel.factor);
       if (one["x"].empty()) continue;
-      one["label"] = label(condition);
+      one["label"] = lines[i].label;
       one["color"] = i;
       // a figure of regularisers shows the network without any as its reference
       const bool reference =

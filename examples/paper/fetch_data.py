@@ -5,13 +5,15 @@
 
 puts the four MNIST files into FOLDER/mnist. A file that is there with the right sum is kept; any other is
 replaced, and only by one whose sum is right. Exit status 0 when all files are there, 1 (and one line on
-standard error that says why) when not, 2 when the command line is wrong.
+standard error that says why) when not, 2 when the command line is wrong. An interrupt leaves no half file and ends it
+as interrupts end programs, so that what called it can stop too.
 """
 
 import argparse
 import hashlib
 import http.client
 import os
+import signal
 import sys
 import urllib.request
 import uuid
@@ -118,7 +120,8 @@ def main(arguments=None):
     except (Unavailable, OSError) as error:
         failure = str(error)
     except KeyboardInterrupt:
-        failure = "interrupted"
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     else:
         return 0
     print("fetch_data.py: " + " ".join(failure.split()), file=sys.stderr)  # a server's reason may span lines

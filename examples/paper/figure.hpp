@@ -16,10 +16,17 @@ struct Condition {
 };
 std::string label(const Condition& condition);  // "leaky ReLU", "leaky ReLU + Wasserstein"
 
+// A curve of a panel that compares metrics.
+struct Line {
+  Condition condition;
+  std::string metric, label;
+};
+
 struct Panel {
   std::string metric;
   std::string title, axis;
-  double factor = 1;  // -1 where the paper plots the negative
+  double factor = 1;          // -1 where the paper plots the negative
+  std::vector<Line> lines{};  // these curves instead of `metric` for every condition
 };
 
 enum class ClaimKind {
@@ -31,7 +38,9 @@ enum class ClaimKind {
   plateau,            // metric levels off
   about_equal,        // metric ends within .05 of that with `other`
   regularizer,        // the regulariser keeps error low where `other` loses it, and keeps the rank
-  onset               // loses plasticity later than `other`
+  onset,              // loses plasticity later than `other`
+  early_bound,        // metric is below `bound` in the first tasks
+  tracking            // metric goes up and down with `other_metric` over the tasks
 };
 
 struct Claim {
@@ -40,8 +49,10 @@ struct Claim {
   std::string words;     // the paper's
   std::string metric{};  // for those about a metric
   int sign = 0;
-  Condition other{};       // for those about two conditions
-  std::string expected{};  // of plasticity: LOST or PRESERVED
+  Condition other{};           // for those about two conditions
+  std::string expected{};      // of plasticity: LOST or PRESERVED
+  std::string other_metric{};  // where it is not `metric`
+  double bound = 0;            // of early_bound
 };
 
 // One problem of a figure at one size.

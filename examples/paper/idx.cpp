@@ -16,7 +16,7 @@ namespace {
 constexpr std::uint64_t max_bytes = std::uint64_t{1} << 31;  // beyond any data set that comes as IDX
 constexpr std::size_t chunk = std::size_t{1} << 20;          // bytes asked for at a time
 constexpr unsigned byte_type = 0x08;
-constexpr unsigned max_dims = 4;
+constexpr std::size_t max_dims = 4;
 
 struct Close {
   void operator()(gzFile_s* file) const { gzclose_r(file); }
@@ -82,7 +82,7 @@ IdxArray read_idx(const std::filesystem::path& path) {
     reader.fail("begins with " + hex(magic[0]) + " " + hex(magic[1]) + ", expected an IDX file's 0x00 0x00");
   if (magic[2] != byte_type)
     reader.fail("type code is " + hex(magic[2]) + ", expected 0x08 (unsigned bytes)");
-  const unsigned dimensions = magic[3];
+  const std::size_t dimensions = magic[3];
   if (dimensions == 0 || dimensions > max_dims)
     reader.fail("has " + std::to_string(dimensions) + " dimensions, expected 1 to 4");
 

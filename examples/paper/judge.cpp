@@ -282,6 +282,39 @@ Judgement judge_onset(const Curves& a, const Curves& b) {
                     {"lost at task ", " against ", ", difference "});
 }
 
+Judgement judge_early_bound(const Curves& metric, double bound) {
+  const Runs runs = common({&metric});
+  if (!runs.trouble.empty()) return {Verdict::inconclusive, runs.trouble};
+  const Effects sample = effects(runs, [](const std::vector<Curve>& seed) {
+    return Sides{early_mean(seed[0]), 0};
+  });
+  if (sample.effect.empty()) return {Verdict::inconclusive, "no seed has finite values" + sample.remark};
+  const int where = side(sample.effect, bound);
+  return {where < 0   ? Verdict::holds
+          : where > 0 ? Verdict::fails
+                      : Verdict::inconclusive,
+          "early " + spread(sample.effect) + seeds_used(sample.effect) + sample.remark + ", bound " +
+              figure(bound)};
+}
+
+Judgement judge_tracking(const Curves& a, const Curves& b) {
+  constexpr double strong = .5;
+  const Runs runs = common({&a, &b});
+  if (!runs.trouble.empty()) return {Verdict::inconclusive, runs.trouble};
+  const Effects sample = effects(runs, [](const std::vector<Curve>& seed) {
+    const std::vector<double> first(seed[0].begin() + 1, seed[0].end()),
+        second(seed[1].begin() + 1, seed[1].end());
+    return Sides{spearman(first, second), 0};
+  });
+  if (sample.effect.empty()) return {Verdict::inconclusive, "no seed has curves that vary" + sample.remark};
+  const int where = side(sample.effect, strong);
+  return {where > 0   ? Verdict::holds
+          : where < 0 ? Verdict::fails
+                      : Verdict::inconclusive,
+          "rank correlation over the tasks " + spread(sample.effect) + seeds_used(sample.effect) +
+              sample.remark + ", bound " + figure(strong)};
+}
+
 Judgement judge_regularizer(const Curves& error, const Curves& error_without, const Curves& rank) {
   const Runs runs = common({&error, &error_without});
   if (!runs.trouble.empty()) return {Verdict::inconclusive, runs.trouble};

@@ -65,6 +65,13 @@ Judgement judge_plateau(const Curves& metric);
 // every seed), FAILS when it lies outside on one side. std::invalid_argument unless margin > 0.
 Judgement judge_about_equal(const Curves& a, const Curves& b, double margin);
 
+// The early mean lies below the bound (HOLDS) or above it (FAILS), by the rule over seeds.
+Judgement judge_early_bound(const Curves& metric, double bound);
+
+// a goes up and down with b over the tasks from 1 on: the rank correlation of the two curves of a seed lies
+// above .5 (HOLDS) or below it (FAILS). Seeds where a curve is constant are left out.
+Judgement judge_tracking(const Curves& a, const Curves& b);
+
 // The regulariser helps: the change of its error is lower than that without it by more than .05, paired by
 // seed, and its rank is kept (relative change above -.15). FAILS when either lies on the other side of its
 // bound. A diverged run counts as a change of 1; seeds without a relative change of the rank count for the

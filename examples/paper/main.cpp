@@ -1,3 +1,4 @@
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -63,7 +64,10 @@ DataLibrary open_data(const Options& options) {
     std::cerr << "data: neither --data nor SAGITTA_DATA; downloading MNIST to " << folder << '\n';
     const std::string command =
         std::string("python3 '") + SAGITTA_PAPER_SCRIPTS + "/fetch_data.py' mnist " + folder + " >&2";
-    if (std::system(command.c_str()) != 0 || !has_mnist(folder)) {
+    const int status = std::system(command.c_str());
+    if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > 128))  // the shell's word for it
+      throw std::runtime_error("data: the download to " + folder + " was interrupted");
+    if (status != 0 || !has_mnist(folder)) {
       std::cerr << "data: no download; built-in synthetic digits instead\n";
       return {};
     }
@@ -94,7 +98,7 @@ int run(const Options& options) {
       const Dataset& digits = data.digits(one.configuration.pool);
       tasks += one.tasks;
       work += static_cast<double>(one.tasks) *
-              operations(one.configuration, digits.images.rows(), digits.classes);
+              operations(one.configuration, input_size(one.configuration, data), digits.classes);
     }
     std::cout << runs.size() << " runs, " << tasks << " tasks, about " << 2 * work
               << " floating-point operations\n";
@@ -178,11 +182,30 @@ void add_choice(CLI::App& command, Options& options) {
 }
 
 CLI::App* add_figures(CLI::App& app, Options& options, const std::string& name,
-                      const std::string& description) {
+                      const std::string& description, bool required = true) {
   CLI::App* command = app.add_subcommand(name, description);
-  command->add_option("figures", options.figures, "fig1, ... or all")->required();
+  command
+      ->add_option("figures", options.figures, required ? "fig1, ... or all" : "fig1, ...; else all there is")
+      ->required(required);
   add_choice(*command, options);
   return command;
+}
+
+// What the results hold of every figure, at the profile that is asked for or at all of them.
+int status_of_all(Options options, Archive& archive, bool any_profile) {
+  bool any = false;
+  for (const std::string& profile : any_profile ? profile_names : std::vector{options.choice.profile}) {
+    options.choice.profile = profile;
+    for (const Figure& figure : figures()) {
+      const std::vector<PlannedSetting> settings = plan(figure, options.choice, "any");
+      if (settings.empty() || !archive.choose_data(all_runs(settings))) continue;
+      std::cout << "profile " << profile << ", ";
+      status(figure, settings, archive, std::cout);
+      any = true;
+    }
+  }
+  if (!any) std::cout << "no figure has results yet\n";
+  return 0;
 }
 
 int main_(int count, char** arguments) {
@@ -207,7 +230,7 @@ int main_(int count, char** arguments) {
   run_command->add_flag("--resume,!--no-resume", options.resume, "continue what was begun, or train it anew");
   run_command->add_flag("--dry-run", options.dry_run, "only say how much would be run");
   CLI::App* status_command =
-      results(add_figures(app, options, "status", "Say which runs are complete"), true);
+      results(add_figures(app, options, "status", "Say which runs are complete", false), true);
   CLI::App* plot_command = results(add_figures(app, options, "plot", "Draw figures as PNG and SVG"), true);
   plot_command->add_option("--output", options.output, "folder for the pictures")->capture_default_str();
   CLI::App* check_command = results(add_figures(app, options, "check", "Judge the paper's claims"), true);
@@ -222,6 +245,8 @@ int main_(int count, char** arguments) {
   if (*run_command) return run(options);
   if (*export_command) return export_values(options);
   Archive archive = open_archive(options);
+  if (*status_command && options.figures.empty())
+    return status_of_all(options, archive, status_command->count("--profile") == 0);
   bool judged = true;
   for_each_figure(options, archive, [&](const Figure& figure, const std::vector<PlannedSetting>& settings) {
     if (*status_command) status(figure, settings, archive, std::cout);
@@ -235,8 +260,11 @@ int main_(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file at the limit of its size is an error of writing it, no sudden end
   try {
-    return main_(count, arguments);
+    const int status = main_(count, arguments);
+    if (!std::cout.flush()) throw std::runtime_error("cannot write to standard output");
+    return status;
   } catch (const std::exception& error) {
     std::cerr << "sagitta-paper: " << error.what() << '\n';
     return 1;

@@ -5,7 +5,7 @@
 #include <sagitta/sagitta.hpp>
 #include <stdexcept>
 
-#include "eigen_mlp.hpp"
+#include "exact_curvature.hpp"
 #include "learner.hpp"
 #include "optimizer.hpp"
 
@@ -152,6 +152,8 @@ class MlpLearner : public Learner {
   // sums cross-entropy and errors over the examples of the last forward call; leaves softmax - onehot behind
   void score(const std::vector<int>& labels, std::span<const Index> examples, EpochReport& report);
   void regularize();
+  // curvature by the empirical Fisher of some of the examples, features, gradient
+  std::vector<Metric> measure_by_samples(const Task& task);
   std::vector<Metric> diverge(const std::vector<std::string>& names) {
     diverged_ = 1;
     return undefined(names);
@@ -239,6 +241,23 @@ EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> ord
 }
 
 std::vector<Metric> MlpLearner::measure_start(const Task& task) {
+  std::vector<Metric> metrics = measure_by_samples(task);
+  if (configuration_.curvature != "exact") return metrics;
+  const std::vector<std::string>& names = exact_curvature_names();
+  std::vector<Metric> exact = undefined(names);
+  if (!diverged()) {
+    EigenMlp<double> network(network_widths(configuration_, task.inputs->rows(), task.classes),
+                             activation_of(configuration_.activation), configuration_.leaky_slope);
+    network.theta() = network_.theta().cast<double>();
+    Generator generator =
+        stream(configuration_.seed, "sampled labels", static_cast<std::uint64_t>(task.number));
+    exact = named(names, exact_curvature(network, task, configuration_.threshold, generator));
+  }
+  metrics.insert(metrics.end(), exact.begin(), exact.end());
+  return metrics;
+}
+
+std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
   const std::vector<std::string> names{"ef_rank",
                                        "ef_rank_relative",
                                        "ef_rank_uncertain",

@@ -1,5 +1,6 @@
 #include "problem.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <stdexcept>
@@ -82,6 +83,19 @@ class PermutedPixels : public Problem {
   Sample sample_;
 };
 
+// "a stochastic projection matrix to reduce the dimensionality of the MNIST images to 36" (appendix C.2): one
+// a seed, of independent normal numbers of variance 1/36, so that lengths are kept on average
+constexpr Index projected_size = 36;
+
+Sample projected(const Configuration& configuration, Sample sample) {
+  Generator generator = stream(configuration.seed, "projection");
+  Eigen::MatrixXf projection(projected_size, sample.images->rows());
+  for (float& entry : projection.reshaped())
+    entry = static_cast<float>(normal(generator) / std::sqrt(static_cast<double>(projected_size)));
+  sample.images = std::make_shared<Eigen::MatrixXf>(projection * *sample.images);
+  return sample;
+}
+
 // as many as the training images of MNIST, so that every profile finds enough
 constexpr Index synthetic_images = 60000;
 
@@ -102,8 +116,14 @@ std::string DataLibrary::identity() {
   return data.name + fingerprint;
 }
 
+Index input_size(const Configuration& configuration, DataLibrary& data) {
+  return configuration.problem == "projected_mnist" ? projected_size
+                                                    : data.digits(configuration.pool).images.rows();
+}
+
 std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data) {
   Sample sample = draw(configuration, data.digits(configuration.pool));
+  if (configuration.problem == "projected_mnist") sample = projected(configuration, std::move(sample));
   if (configuration.changes_labels()) return std::make_unique<RandomLabels>(configuration, std::move(sample));
   return std::make_unique<PermutedPixels>(configuration, std::move(sample));
 }

@@ -54,6 +54,9 @@ class DataLibrary {
   std::map<Index, Dataset> by_pool_;
 };
 
+// the features of an input: pixels, or what the projection leaves of them
+Index input_size(const Configuration& configuration, DataLibrary& data);
+
 // std::invalid_argument when the configuration asks for more images than there are.
 std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data);
 

@@ -136,7 +136,14 @@ void train(const PlannedRun& planned, DataLibrary& data, Results& results, Progr
     const Task task = problem->task(next);
     if (!learner) {
       learner = make_learner(configuration, task.inputs->rows(), task.classes);
-      if (const auto checkpoint = results.checkpoint(run)) learner->restore(checkpoint->state);
+      if (const auto checkpoint = results.checkpoint(run)) {
+        try {
+          learner->restore(checkpoint->state);
+        } catch (const std::exception& error) {
+          throw std::runtime_error(results.file().string() + ": run " + run +
+                                   " cannot be continued: " + error.what());
+        }
+      }
     }
     const std::vector<Value> values = learn(configuration, task, *learner, stopped);
     if (values.empty()) return;
@@ -154,7 +161,11 @@ double operations(const Configuration& configuration, Index inputs, Index classe
   const auto examples = static_cast<double>(configuration.images * configuration.epochs);
   const double updates = examples / static_cast<double>(std::min(configuration.batch, configuration.images));
   const bool sorts = configuration.regularizer == "wasserstein" && configuration.resort_every == 1;
-  return 3 * parameters * examples + (sorts ? 400 : 40) * parameters * updates;
+  const double training = 3 * parameters * examples + (sorts ? 400 : 40) * parameters * updates;
+  if (configuration.curvature != "exact") return training;
+  // two matrices from R-products, and the eigenvalues of both, which run at a fraction of the speed
+  const double matrix = 3 * parameters * parameters * static_cast<double>(configuration.images);
+  return training + 2 * (matrix + 4 * parameters * parameters * parameters);
 }
 
 void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& results,
@@ -167,7 +178,7 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     const Index missing = planned.tasks - results.tasks_done(run_name(configuration));
     if (missing <= 0) continue;
     const Dataset& digits = data.digits(configuration.pool);
-    work += static_cast<double>(missing) * operations(configuration, digits.images.rows(), digits.classes);
+    work += static_cast<double>(missing) * operations(configuration, input_size(configuration, data), digits.classes);
     open.push_back(planned);
   }
   log << plan.size() << " runs, " << plan.size() - open.size() << " of them done before" << std::endl;
@@ -177,7 +188,7 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     const auto cost = [&](const PlannedRun& run) {
       const Dataset& digits = data.digits(run.configuration.pool);
       return static_cast<double>(run.tasks) *
-             operations(run.configuration, digits.images.rows(), digits.classes);
+             operations(run.configuration, input_size(run.configuration, data), digits.classes);
     };
     return cost(a) > cost(b);
   });
@@ -205,8 +216,8 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
       std::min<std::size_t>(static_cast<std::size_t>(std::max(1, options.threads)), open.size());
   for (std::size_t t = 0; t < count; ++t) threads.emplace_back(worker);
   threads.clear();
-  if (failure) std::rethrow_exception(failure);
   progress.finish(stop);
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace paper

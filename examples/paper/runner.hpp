@@ -15,7 +15,8 @@ struct PlannedRun {
   Index tasks;
 };
 
-// Multiply-adds of one task's training, for estimates of time: a Wasserstein regulariser counts for the sort.
+// Multiply-adds of one task's training, for estimates of time: a Wasserstein regulariser counts for the sort,
+// exact curvature for its matrices.
 double operations(const Configuration& configuration, Index inputs, Index classes);
 
 struct RunnerOptions {
