@@ -95,8 +95,9 @@ double dormant_fraction(const Eigen::MatrixBase<Derived>& features, double tau =
     detail::reject("dormant_fraction", "tau is ", tau, ", expected a finite number >= 0");
   const Eigen::ArrayXd activity = detail::mean_activity(features, "dormant_fraction");
   if (features.size() == 0) return std::numeric_limits<double>::quiet_NaN();
-  return static_cast<double>((activity <= tau * activity.mean()).count()) /
-         static_cast<double>(activity.size());
+  // the mean of equal activities may round to just below them
+  const double bound = tau * activity.mean() * (1 + 4 * detail::epsilon);
+  return static_cast<double>((activity <= bound).count()) / static_cast<double>(activity.size());
 }
 
 }  // namespace sagitta

@@ -18,7 +18,7 @@ struct LayerTraceScalar<LayerTrace<Scalar>> {
   using type = Scalar;
 };
 
-// fills the upper triangle; a Gram matrix whose values no double can hold is an error, not a wrong rank
+// Fills the upper triangle; a Gram matrix whose values no double can hold is an error, not a wrong rank.
 // largest: of the entries of the gradients, or a bound on it; a K of zeros is no underflow where that is
 // large
 inline void finish_gram(Eigen::MatrixXd& K, double largest) {
@@ -27,6 +27,7 @@ inline void finish_gram(Eigen::MatrixXd& K, double largest) {
   for (const double square : K.diagonal())  // one by one: a maximum passes over NaN
     if (!is_finite(square))
       reject("gram", "the squares of the gradients overflow double; scale the gradients down");
+  K.diagonal() = K.diagonal().cwiseMax(0);  // where positions cancel, rounding may leave less
   if (largest > 0 && largest < 1e-140 &&
       K.diagonal().maxCoeff() < std::numeric_limits<double>::min() / epsilon)
     reject("gram", "the squares of the gradients underflow double; scale the gradients up");
@@ -68,11 +69,13 @@ Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
 // K = sum over layers of the Gram matrix of the layer's gradients, without forming a gradient:
 //   K_mn = sum_l sum_t,s (d_mt . d_ns) (a_mt . a_ns + [bias]).
 //   layers: a range of LayerTrace of the same M samples; see there for shapes and the convention of the sum
-// Returns M x M in double, symmetric to the bit; float traces are multiplied and summed in double. Entry (m,
-// n) is right to a few sqrt(fan_in + fan_out) eps |g_m| |g_n|. Throws std::invalid_argument for no layers,
-// for row counts that do not fit, NaN or infinity, and where the squares leave the range of double. Each
-// layer takes the cheaper of two ways: M^2 T^2 (fan_in + fan_out) operations, or its gradients formed in
-// blocks of at most 32 MiB with M (M + T) fan_in fan_out operations (many positions, small weights).
+// Returns M x M in double, symmetric to the bit; float traces are multiplied and summed in double. Entry
+// (m, n) is right to a few sqrt(T (fan_in + fan_out)) eps times the product, for m and for n, of
+// sum_t |d_mt| |(a_mt, [bias])|: the lengths of the gradients where nothing cancels between positions. Throws
+// std::invalid_argument for no layers, for row counts that do not fit, NaN or infinity, and where the squares
+// leave the range of double. Each layer takes the cheaper of two ways: M^2 T^2 (fan_in + fan_out) operations,
+// or its gradients formed in blocks of at most 32 MiB with M (M + T) fan_in fan_out operations (many
+// positions, small weights).
 template <LayerTraceRange Layers>
 Eigen::MatrixXd gram(const Layers& layers) {
   Eigen::MatrixXd K;
@@ -97,7 +100,8 @@ Eigen::MatrixXd gram(const Layers& layers) {
 }
 
 // A bound on |K - exact|_2 for the Gram matrix of gradients with at most `terms` summands an entry, for the
-// input_error of symmetric_effective_rank. In the units of K.
+// input_error of symmetric_effective_rank. In the units of K. For layer traces it presumes that the positions
+// of a sample do not cancel; fisher_rank(layers) does not.
 inline double gram_error(const Eigen::MatrixXd& K, Index terms) {
   return 4 * std::sqrt(static_cast<double>(terms)) * detail::epsilon * K.trace();
 }

@@ -54,7 +54,7 @@ enum class Extreme { modulus, largest, smallest };
 struct EigenpairOptions {
   Extreme extreme = Extreme::modulus;  // modulus: from both ends of the spectrum
   double tolerance = 1e-10;            // of a residual, as a share of the largest |eigenvalue|
-  Index max_products = 0;              // 0: 40 for each of the 2 k + 20 vectors kept
+  Index max_products = 0;              // at least 3 k + 20 are spent; 0: 40 (2 k + 20)
 };
 
 struct Eigenpairs {
@@ -156,7 +156,8 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     const bool reached = residuals.maxCoeff() <= allowed;
     const bool confirmed = capacity == n || (checked.size() == k &&
                                              (values(wanted) - checked).cwiseAbs().maxCoeff() <= 2 * allowed);
-    if ((reached && confirmed) || result.products + k >= budget) {
+    const Index kept = reached ? k : keep;  // by a restart
+    if ((reached && confirmed) || result.products + capacity - kept + k > budget) {
       result.values = values(wanted);
       result.vectors.noalias() = space.basis * ritz.eigenvectors()(Eigen::all, wanted);
       break;
@@ -164,7 +165,6 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     // restart: from the pairs found and a new direction to confirm them, or from the better half of all pairs
     // and the direction in which the space was growing
     checked = reached ? Eigen::VectorXd(values(wanted)) : Eigen::VectorXd();
-    const Index kept = reached ? k : keep;
     const auto chosen = Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(order.data(), kept);
     space.basis.leftCols(kept) = (space.basis * ritz.eigenvectors()(Eigen::all, chosen)).eval();
     space.projected.setZero();

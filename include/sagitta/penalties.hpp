@@ -11,9 +11,11 @@
 //   double value_and_gradient(theta, gradient)        overwrites gradient, returns the value
 //   double add_gradient(theta, strength, gradient)    gradient += strength * d value; returns the value
 // theta and gradient are vectors or matrices of float or double, any Eigen expression (gradient one that can
-// be written to), of the same shape. Values are summed in double; gradients are exact up to one rounding to
-// the scalar. Throws std::invalid_argument for another shape than the initialisation's, NaN or infinity,
-// before anything is written. value is safe from several threads; the other two may reuse scratch memory.
+// be written to), of the same shape. Values are summed in double. The gradients
+// of the first three are exact up to one rounding to the scalar; add_gradient rounds the product and the sum
+// too. Throws std::invalid_argument for another shape than the initialisation's, NaN or infinity (in strength
+// too), before anything is written. value is safe from several threads; the other two may reuse scratch
+// memory.
 namespace sagitta {
 
 namespace detail {
@@ -24,6 +26,10 @@ void check_shape(const Eigen::DenseBase<A>& a, const Eigen::DenseBase<B>& expect
   if (a.rows() != expected.rows() || a.cols() != expected.cols())
     reject(function, argument, " is ", a.rows(), " x ", a.cols(), ", expected ", expected.rows(), " x ",
            expected.cols());
+}
+
+inline void check_strength(double strength, const char* function) {
+  if (!is_finite(strength)) reject(function, "strength is ", strength, ", expected a finite number");
 }
 
 template <class Derived>
@@ -80,6 +86,7 @@ class L2Penalty {
   }
   template <class Theta, class Gradient>
   double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
+    detail::check_strength(strength, "L2Penalty");
     detail::check_shape(gradient, theta, "L2Penalty", "gradient");
     const double result = value(theta);
     gradient += theta.derived() * static_cast<typename Theta::Scalar>(2 * strength);
@@ -115,6 +122,7 @@ class L2InitPenalty {
   }
   template <class Theta, class Gradient>
   double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
+    detail::check_strength(strength, "L2InitPenalty");
     detail::check_shape(gradient, initial_, "L2InitPenalty", "gradient");
     const double result = value(theta);
     gradient.matrix() += (theta.derived().matrix() - initial_) * static_cast<Scalar>(2 * strength);
@@ -156,6 +164,7 @@ class WassersteinPenalty {
   }
   template <class Theta, class Gradient>
   double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
+    detail::check_strength(strength, "WassersteinPenalty");
     return write(theta, gradient, [factor = static_cast<Scalar>(strength)](Scalar* g, Index i, Scalar slope) {
       g[i] += factor * slope;
     });
@@ -205,8 +214,9 @@ WassersteinPenalty(const Eigen::DenseBase<Theta>&) -> WassersteinPenalty<typenam
 
 // The feature-rank regulariser (Kumar et al. 2021; the paper, section 3 and Figure 2): s_1^2 - s_d^2 of the
 // features Phi, n x d, with s_d = 0 where n < d; gradient 2 Phi (v_1 v_1^T - v_d v_d^T), n x d. Where s_1 or
-// s_d is multiple the gradient is one of several. From the smaller Gram matrix, in double for float features
-// too: n d min(n, d) + 9 min(n, d)^3 operations.
+// s_d is multiple the gradient is one of several. A quiet NaN with gradient 0 where the iteration does not
+// converge. From the smaller Gram matrix, in double for float features too: n d min(n, d) + 9 min(n, d)^3
+// operations.
 class FeatureRankPenalty {
  public:
   template <class Features>
@@ -223,6 +233,7 @@ class FeatureRankPenalty {
   }
   template <class Features, class Gradient>
   double add_gradient(const Eigen::MatrixBase<Features>& features, double strength, Gradient&& gradient) {
+    detail::check_strength(strength, "FeatureRankPenalty");
     detail::check_shape(gradient, features, "FeatureRankPenalty", "gradient");
     const double result = slope(features);
     gradient += (strength * scratch_.gradient).template cast<typename Features::Scalar>();
@@ -250,6 +261,7 @@ class FeatureRankPenalty {
     else
       scratch.gram.selfadjointView<Eigen::Lower>().rankUpdate(phi.transpose());
     scratch.solver.compute(scratch.gram, options);
+    if (scratch.solver.info() != Eigen::Success) return std::numeric_limits<double>::quiet_NaN();
     const Eigen::VectorXd& squares = scratch.solver.eigenvalues();  // ascending
     const double smallest = phi.rows() < phi.cols() ? 0 : std::max(squares[0], 0.0);
     return std::ldexp(squares[small - 1] - smallest, 2 * scratch.exponent);
@@ -260,7 +272,7 @@ class FeatureRankPenalty {
     const Eigen::MatrixXd& phi = scratch_.features;
     Eigen::MatrixXd& gradient = scratch_.gradient;
     gradient.setZero(phi.rows(), phi.cols());
-    if (phi.size() == 0) return result;
+    if (phi.size() == 0 || !detail::is_finite(result)) return result;
     const Eigen::MatrixXd& vectors = scratch_.solver.eigenvectors();
     const auto top = vectors.rightCols(1), bottom = vectors.leftCols(1);
     if (phi.rows() < phi.cols()) {

@@ -37,6 +37,7 @@ TEST_CASE("configuration: every field has a name, a text, and a say in the run's
                                                  {"resort_every", "9"},
                                                  {"rank_samples", "11"},
                                                  {"threshold", "0.9"},
+                                                 {"curvature", "exact"},
                                                  {"seed", "18446744073709551615"}};
   for (const std::string& name : field_names()) {
     REQUIRE(other.contains(name));
@@ -52,6 +53,13 @@ TEST_CASE("configuration: every field has a name, a text, and a say in the run's
   Configuration data;
   data.data = "mnist-1";
   CHECK(names.insert(run_name(data)).second);
+}
+
+TEST_CASE("configuration: a field that came later leaves the names of earlier runs alone", "[paper]") {
+  for (const auto& [field, text] : fields({})) CHECK(field != "curvature");
+  Configuration c;
+  c.data = "mnist-7c49fa09";
+  CHECK(run_name(c) == "b16956c4a90bbd45");  // as before the field `curvature`
 }
 
 TEST_CASE("configuration: a field refuses what it cannot be", "[paper]") {
@@ -112,6 +120,22 @@ TEST_CASE("figures: each claim is about conditions and metrics that the figure h
                                 claim.kind == ClaimKind::change_difference;
       CHECK((claim.sign != 0) == signed_claim);
       CHECK((claim.kind == ClaimKind::plasticity) == !claim.expected.empty());
+    }
+  }
+}
+
+TEST_CASE("figures: those of the exact Hessian share their runs, over the whole subset", "[paper]") {
+  Choice choice;
+  for (const std::string& profile : profile_names) {
+    choice.profile = profile;
+    std::vector<PlannedSetting> all;
+    for (const std::string name : {"fig3", "fig10", "fig11", "fig12"})
+      for (PlannedSetting& setting : plan(find_figure(name), choice, "data")) all.push_back(setting);
+    const auto runs = all_runs(all);
+    CHECK(runs.size() == 2 * static_cast<std::size_t>(profile == "paper" ? 30 : profile == "medium" ? 3 : 5));
+    for (const PlannedRun& run : runs) {
+      CHECK(run.configuration.curvature == "exact");
+      CHECK(run.configuration.rank_samples == run.configuration.images);
     }
   }
 }

@@ -73,6 +73,28 @@ TEST_CASE("permuted pixels: the labels stay, every image is permuted alike", "[p
   CHECK(*make_problem(changed, data)->task(0).inputs != *first.inputs);
 }
 
+TEST_CASE("projected digits: one Gaussian projection to 36 numbers a seed, which keeps lengths", "[paper]") {
+  DataLibrary data;
+  Configuration configuration = of("projected_mnist");
+  CHECK(input_size(configuration, data) == 36);
+  CHECK(input_size(of("random_label_mnist"), data) == 196);
+  const auto problem = make_problem(configuration, data);
+  const Task first = problem->task(0), second = problem->task(1);
+  CHECK(first.inputs->rows() == 36);
+  CHECK(first.inputs == second.inputs);  // the labels change, not the images
+  CHECK(first.labels != second.labels);
+  const Task plain = make_problem(of("random_label_mnist"), data)->task(0);
+  CHECK(first.labels == plain.labels);
+  // lengths are about the same: the variance of a squared length is 2/36 of its square, and the images are
+  // alike
+  const float ratio = first.inputs->squaredNorm() / plain.inputs->squaredNorm();
+  CHECK(std::abs(ratio - 1) < .6f);
+  configuration.seed = 1;
+  CHECK(*make_problem(configuration, data)->task(0).inputs != *first.inputs);
+  configuration.seed = 0, configuration.activation = "tanh";
+  CHECK(*make_problem(configuration, data)->task(0).inputs == *first.inputs);
+}
+
 TEST_CASE("problems: images are drawn without replacement, by seed alone", "[paper]") {
   DataLibrary data;
   Configuration configuration = of("permuted_mnist");

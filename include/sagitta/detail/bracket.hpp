@@ -38,13 +38,14 @@ inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::
   const double noise = 4 * static_cast<double>(n) * epsilon;  // relative to the total
   const bool may_be_zero = n == 0 || values[0] <= errors[0];
 
+  const auto above_rounding = [&](Index i) { return values[i] > std::max(errors[i], noise * values[0]); };
+
   if (threshold == 1) {
     for (Index i = 0; i < n; ++i) {
-      const bool above = values[i] > std::max(errors[i], noise * values[0]);
-      result.rank += above;
-      result.lower += above;
+      result.rank += above_rounding(i);
       result.upper += values[i] + errors[i] > 0;
     }
+    result.lower = result.rank;
     return result;
   }
   if (total > 0) {
@@ -69,7 +70,10 @@ inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::
       if (result.lower == 0 && margin_high[j] + (1 - threshold) * head_high > -tau) result.lower = j + 1;
       if (result.upper == 0 && margin_low[j] + (1 - threshold) * head_low > tau) result.upper = j + 1;
     }
-    if (result.rank == 0) result.rank = n;  // the last margin can drown in tau next to threshold 1
+    if (result.rank == 0) {  // next to threshold 1 every margin can drown in tau: counted as at 1
+      while (result.rank < n && above_rounding(result.rank)) ++result.rank;
+      result.lower = std::min(result.lower, result.rank);
+    }
   }
   if (result.upper == 0 && n > 0 && values[0] + errors[0] > 0) result.upper = n;
   if (may_be_zero) result.lower = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sagitta/detail/tridiagonal.hpp>
 #include <sagitta/layer_trace.hpp>
+#include <string>
 
 // The Gram matrix of one layer's per-sample gradients, by two ways that give the same sums.
 namespace sagitta::detail {
@@ -20,9 +21,11 @@ double check_layer(const LayerTrace<Scalar>& layer, Index number) {
   if (layer.inputs.rows() % layer.positions != 0)
     reject("gram", "layer ", number, " has ", layer.inputs.rows(), " rows, expected a multiple of its ",
            layer.positions, " positions");
-  double largest_input = largest_magnitude(layer.inputs.matrix(), "gram", "inputs");
+  const std::string name = "layer " + std::to_string(number) + ": ";
+  double largest_input = largest_magnitude(layer.inputs.matrix(), "gram", (name + "inputs").c_str());
   if (layer.has_bias) largest_input = std::max(largest_input, 1.0);
-  const double largest_backprop = largest_magnitude(layer.backprops.matrix(), "gram", "backprops");
+  const double largest_backprop =
+      largest_magnitude(layer.backprops.matrix(), "gram", (name + "backprops").c_str());
   if (largest_input == 0 || largest_backprop == 0) return 0;
   return std::max(largest_input * largest_backprop, std::numeric_limits<double>::denorm_min());
 }
