@@ -31,10 +31,11 @@ done
 . "$root/cmake/packages.sh"
 need_packages "${build_packages[@]}" "${paper_packages[@]}"
 
+mkdir -p "$root/build"
 build=$root/build/examples
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSAGITTA_NATIVE=ON -DSAGITTA_BUILD_TESTS=OFF >"$root/build-demo.log" 2>&1 ||
-  { cat "$root/build-demo.log" >&2; exit 1; }
-rm -f "$root/build-demo.log"
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSAGITTA_NATIVE=ON -DSAGITTA_BUILD_TESTS=OFF -DSAGITTA_WITH_LIBTORCH=OFF >"$root/build/demo-configure.log" 2>&1 ||
+  { cat "$root/build/demo-configure.log" >&2; exit 1; }
+rm -f "$root/build/demo-configure.log"
 echo "building (about a minute the first time)"
 cmake --build "$build" --target sagitta-paper quick_start | tail -n 1
 paper=$build/examples/paper/sagitta-paper

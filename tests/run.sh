@@ -28,6 +28,6 @@ build_and_test() {
 }
 
 # without optimisation: sanitized templates take the compiler many times longer with it than the tests then save
-build_and_test sanitize -DCMAKE_BUILD_TYPE=None -DSAGITTA_BUILD_EXAMPLES=OFF \
+build_and_test sanitize -DCMAKE_BUILD_TYPE=None -DSAGITTA_BUILD_EXAMPLES=OFF -DSAGITTA_WITH_LIBTORCH=OFF \
   "-DCMAKE_CXX_FLAGS=-g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-build_and_test tests -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG"
+build_and_test tests -DCMAKE_BUILD_TYPE=Release -DSAGITTA_WITH_LIBTORCH=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG"

@@ -1,0 +1,269 @@
+#pragma once
+
+#include <ATen/SequenceNumber.h>
+#include <ATen/record_function.h>
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <sagitta/libtorch/parameters.hpp>
+#include <string_view>
+#include <unordered_map>
+
+// Watches a forward pass from outside: no hooks, no wrappers, no change of the model. LibTorch reports every
+// operator with its inputs and outputs (at::RecordFunction); those that have a rule and consume a parameter
+// are written down.
+namespace sagitta::libtorch {
+
+// A window on the memory of a parameter: the parameter itself, its transpose, a slice, an expanded copy.
+struct ParameterView {
+  std::size_t parameter = 0;  // its place in the list
+  int64_t offset = 0;         // elements from the parameter's first
+  std::vector<int64_t> sizes, strides;
+
+  // the elements that it may touch, [offset, end())
+  int64_t end() const {
+    int64_t last = offset;
+    for (std::size_t i = 0; i < sizes.size(); ++i) last += (sizes[i] - 1) * strides[i];
+    return last + 1;
+  }
+  bool operator==(const ParameterView&) const = default;
+};
+
+// One parameter in one call of an operator.
+struct ParameterUse {
+  int64_t argument = 0;  // which argument it is,
+  int64_t element = -1;  // and which element of that, where the argument is a list
+  ParameterView view;
+};
+
+// thrown by a rule's helpers where it cannot answer; the parameter then goes to the fallback
+struct NoAnswer {};
+
+// One call of an operator that consumed parameters.
+struct OperatorCall {
+  std::string name;  // "aten::linear"
+  std::vector<c10::IValue> inputs;
+  std::vector<int64_t> output_sizes;  // of the first output
+  std::vector<ParameterUse> uses;
+  torch::autograd::Edge edge;                     // the first output in the autograd graph
+  uint64_t first_sequence = 0, end_sequence = 0;  // numbers of the graph nodes made inside
+  std::vector<int64_t> versions;                  // of the input tensors when they were read
+
+  // Input tensor i, with the values that the operator saw.
+  const at::Tensor& tensor(std::size_t i) const {
+    if (i >= inputs.size() || !inputs[i].isTensor()) throw NoAnswer{};
+    const at::Tensor& x = inputs[i].toTensor();
+    if (!x.defined() || (!x.is_inference() && x._version() != versions[i])) throw NoAnswer{};
+    return x;
+  }
+  bool has_tensor(std::size_t i) const {
+    return i < inputs.size() && inputs[i].isTensor() && inputs[i].toTensor().defined();
+  }
+  double number(std::size_t i, double fallback = 1) const {
+    return i < inputs.size() && inputs[i].isScalar() ? inputs[i].toScalar().to<double>() : fallback;
+  }
+};
+
+namespace detail {
+
+// RecordFunction::inputs() asserts on a member that only exists where NDEBUG is not defined and that a
+// release build of LibTorch never sets, so a debug build must read the array itself. The language lets an
+// explicit instantiation name a private member.
+template <auto Member>
+struct ReadInputs {
+  friend c10::ArrayRef<const c10::IValue> inputs_of(const at::RecordFunction& call) { return call.*Member; }
+};
+template struct ReadInputs<&at::RecordFunction::inputs_>;
+c10::ArrayRef<const c10::IValue> inputs_of(const at::RecordFunction& call);
+
+// Batch norm that normalises by the statistics of the batch couples its samples.
+inline bool couples_samples(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
+  constexpr std::string_view names[] = {"aten::batch_norm",
+                                        "aten::native_batch_norm",
+                                        "aten::cudnn_batch_norm",
+                                        "aten::miopen_batch_norm",
+                                        "aten::_native_batch_norm_legit",
+                                        "aten::_batch_norm_with_update",
+                                        "aten::_batch_norm_impl_index",
+                                        "aten::sync_batch_norm"};
+  for (const std::string_view known : names)
+    if (name == known) {
+      if (name == "aten::_batch_norm_with_update") return true;
+      const std::size_t flag = inputs.size() > 5 && inputs[5].isBool() ? 5 : 3;  // 3: without statistics
+      return inputs.size() > flag && inputs[flag].isBool() && inputs[flag].toBool();
+    }
+  return false;
+}
+
+class Recorder {
+ public:
+  // handles(name): whether there is a rule for the operator
+  Recorder(const Parameters& parameters, std::function<bool(std::string_view)> handles)
+      : handles_(std::move(handles)) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor& p = parameters[i];
+      by_storage_.emplace(p.storage().unsafeGetStorageImpl(),
+                          Place{i, p.storage_offset(), p.storage_offset() + extent(p)});
+    }
+  }
+
+  std::vector<OperatorCall> calls;
+  bool coupled = false;  // batch norm in train mode was seen
+  bool failed = false;   // something threw inside a callback; then nothing recorded can be trusted
+
+  // Runs `forward` under observation, on this thread.
+  template <class Forward>
+  auto watch(const Forward& forward) {
+    struct Observation {
+      explicit Observation(Recorder* recorder) : outer(std::exchange(active(), recorder)) {
+        if (!outer)
+          handle = at::addThreadLocalCallback(at::RecordFunctionCallback(&start, &end)
+                                                  .needsInputs(true)
+                                                  .needsOutputs(true)
+                                                  .scopes({at::RecordScope::FUNCTION}));
+      }
+      ~Observation() {
+        active() = outer;
+        if (!outer) at::removeCallback(handle);
+      }
+      Recorder* outer;
+      at::CallbackHandle handle{};
+    } const observation(this);
+    return forward();
+  }
+
+  // Puts the running statistics back that normalisation in train mode has moved.
+  void restore_statistics() {
+    if (!normalised_) return;
+    for (auto tensor = moved_.rbegin(); tensor != moved_.rend(); ++tensor)
+      tensor->first.copy_(tensor->second);
+  }
+
+ private:
+  struct Place {
+    std::size_t parameter;
+    int64_t first, end;  // of its elements in the storage
+  };
+  struct Context : at::ObserverContext {
+    Recorder* recorder = nullptr;
+    OperatorCall call;
+  };
+
+  static int64_t extent(const at::Tensor& t) {
+    int64_t last = 0;
+    for (int64_t i = 0; i < t.dim(); ++i) last += (t.size(i) - 1) * t.stride(i);
+    return t.numel() == 0 ? 0 : last + 1;
+  }
+  static Recorder*& active() {
+    thread_local Recorder* recorder = nullptr;
+    return recorder;
+  }
+
+  // callbacks must not throw
+  static std::unique_ptr<at::ObserverContext> start(const at::RecordFunction& function) {
+    Recorder* const recorder = active();
+    if (!recorder) return nullptr;
+    try {
+      return recorder->begin(function.name(), inputs_of(function));
+    } catch (...) {
+      recorder->failed = true;
+      return nullptr;
+    }
+  }
+  static void end(const at::RecordFunction& function, at::ObserverContext* observed) {
+    auto* const context = static_cast<Context*>(observed);
+    if (!context) return;
+    Recorder* const recorder = context->recorder;
+    recorder->inside_ = false;
+    try {
+      recorder->finish(context->call, function.outputs());
+    } catch (...) {
+      recorder->failed = true;
+    }
+  }
+
+  std::unique_ptr<at::ObserverContext> begin(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
+    remember_state(name, inputs);
+    if (inside_ || !handles_(name)) return nullptr;
+    std::vector<ParameterUse> uses;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].isTensor()) {
+        find(inputs[i].toTensor(), static_cast<int64_t>(i), -1, uses);
+      } else if (inputs[i].isTensorList()) {
+        const auto list = inputs[i].toTensorVector();
+        for (std::size_t k = 0; k < list.size(); ++k)
+          find(list[k], static_cast<int64_t>(i), static_cast<int64_t>(k), uses);
+      }
+    }
+    // what instance norm does inside is batch norm with other shapes, which must not be taken for that
+    if (uses.empty() && name != "aten::instance_norm") return nullptr;
+    auto context = std::make_unique<Context>();
+    context->recorder = this;
+    OperatorCall& call = context->call;
+    call.name = name;
+    call.uses = std::move(uses);
+    call.inputs.assign(inputs.begin(), inputs.end());
+    // what a multiplication in place overwrites is part of its derivative
+    if (name == "aten::mul_") call.inputs[0] = call.inputs[0].toTensor().detach().clone();
+    for (const c10::IValue& input : call.inputs) {
+      const bool versioned =
+          input.isTensor() && input.toTensor().defined() && !input.toTensor().is_inference();
+      call.versions.push_back(versioned ? static_cast<int64_t>(input.toTensor()._version()) : 0);
+    }
+    call.first_sequence = at::sequence_number::peek();
+    inside_ = true;
+    return context;
+  }
+
+  void finish(OperatorCall& call, const std::vector<c10::IValue>& outputs) {
+    call.end_sequence = at::sequence_number::peek();
+    if (call.uses.empty()) return;
+    if (outputs.empty() || !outputs[0].isTensor()) return;
+    const at::Tensor& output = outputs[0].toTensor();
+    if (!output.defined() || !output.requires_grad()) return;  // under no_grad
+    call.edge = torch::autograd::impl::gradient_edge(output);
+    call.output_sizes = output.sizes().vec();
+    calls.push_back(std::move(call));
+  }
+
+  void find(const at::Tensor& tensor, int64_t argument, int64_t element, std::vector<ParameterUse>& uses) {
+    if (!tensor.defined() || !tensor.requires_grad() || !tensor.has_storage()) return;
+    const auto range = by_storage_.equal_range(tensor.storage().unsafeGetStorageImpl());
+    for (auto entry = range.first; entry != range.second; ++entry) {
+      const Place& place = entry->second;
+      const int64_t first = tensor.storage_offset();
+      if (first < place.first || first + extent(tensor) > place.end) continue;
+      uses.push_back({argument,
+                      element,
+                      {place.parameter, first - place.first, tensor.sizes().vec(), tensor.strides().vec()}});
+    }
+  }
+
+  // Normalisation in train mode moves its running statistics and counters; they are put back.
+  void remember_state(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
+    if (inside_) return;
+    const auto remember = [&](std::size_t i) {
+      if (i < inputs.size() && inputs[i].isTensor() && inputs[i].toTensor().defined())
+        moved_.emplace_back(inputs[i].toTensor(), inputs[i].toTensor().clone());
+    };
+    if (name == "aten::add_") {
+      if (inputs[0].toTensor().dim() == 0 && inputs[0].toTensor().scalar_type() == at::kLong) remember(0);
+    } else if (couples_samples(name, inputs) || name == "aten::instance_norm") {
+      coupled = coupled || name != "aten::instance_norm";
+      normalised_ = true;
+      remember(3);
+      remember(4);
+    }
+  }
+
+  std::function<bool(std::string_view)> handles_;
+  std::unordered_multimap<const c10::StorageImpl*, Place> by_storage_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> moved_;
+  bool inside_ = false, normalised_ = false;
+};
+
+}  // namespace detail
+}  // namespace sagitta::libtorch

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <limits>
+#include <sagitta/libtorch/rules.hpp>
+
+namespace sagitta::libtorch {
+
+struct GramOptions {
+  bool check = true;  // verify the result by random signs: two more backward passes
+  uint64_t check_seed = 20240229;
+  int64_t chunk_bytes = int64_t{256} << 20;  // bound on the temporaries of a layer
+  bool accumulate_in_double = false;         // products and sums in double for a float model too
+  bool per_layer = false;                    // also the Gram matrix of each layer
+  Rules rules;                               // for further operators; they take precedence over the library's
+};
+
+struct ParameterReference {
+  std::size_t index = 0;
+  std::string name;  // as in named_parameters(), else index and shape
+};
+
+struct LayerGram {
+  std::vector<std::size_t> parameters;  // places in the list: a weight and its bias, or one parameter
+  at::Tensor gram;                      // [N, N]
+};
+
+struct GramResult {
+  at::Tensor gram;  // [N, N], symmetric, on the device of the parameters
+  // the larger of |u^T K u - |sum_n u_n g_n|^2| / trace(K) over two draws of random signs u; a quiet NaN
+  // where the check was off, 0 where K is empty or zero
+  double check_error = std::numeric_limits<double>::quiet_NaN();
+  std::vector<ParameterReference> fallback_parameters;  // those that took single-sample backward passes
+  int64_t parameter_count = 0;                          // d
+  at::ScalarType product_type = at::kFloat;             // in which products were formed and summed
+  std::vector<LayerGram> layers;                        // where asked for; they sum to the Gram
+};
+
+}  // namespace sagitta::libtorch

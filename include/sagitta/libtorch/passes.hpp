@@ -1,0 +1,111 @@
+#pragma once
+
+#include <ATen/ops/stack.h>
+
+#include <sagitta/libtorch/backward.hpp>
+#include <sagitta/libtorch/coverage.hpp>
+#include <sagitta/libtorch/options.hpp>
+
+namespace sagitta::libtorch::detail {
+
+// One forward pass, and what it takes to know its per-sample gradients. The rows whose Gram matrix is wanted
+// are n = (m, k): the gradients of sum_c factor[m, c, k] output[m, c].
+struct Pass {
+  at::Tensor output;                // [M, ...]
+  at::Tensor factor;                // [M, elements of a sample's output, copies]
+  int64_t samples = 0, copies = 1;  // M; rows a sample
+  std::vector<OperatorCall> calls;
+  std::vector<at::Tensor> backprops;  // by each call's output, [copies, its shape]; undefined: no influence
+  std::set<std::size_t> uncovered;    // parameters that the calls do not account for
+
+  int64_t rows() const { return samples * copies; }
+  // the cotangent of the output that gives sum_n weights_n (row n); weights: [rows()]
+  at::Tensor cotangent(const at::Tensor& weights) const {
+    return factor.matmul(weights.view({samples, copies, 1}));
+  }
+  // lets the graph go, where only what was captured is needed any more
+  void release_graph() {
+    output = output.detach();
+    for (OperatorCall& call : calls) {
+      call.edge = {};
+      for (c10::IValue& input : call.inputs) {
+        if (input.isTensor() && input.toTensor().defined()) {
+          input = input.toTensor().detach();
+        } else if (input.isTensorList()) {
+          auto tensors = input.toTensorVector();
+          for (at::Tensor& tensor : tensors) tensor = tensor.detach();
+          input = tensors;
+        }
+      }
+    }
+  }
+};
+
+// What a Gram function asks of its forward pass.
+struct Question {
+  const char* function;
+  std::function<at::Tensor(int64_t batch)> forward;            // the output
+  std::function<at::Tensor(const at::Tensor& output)> factor;  // checks the output, gives Pass::factor
+  int64_t batches = 1;
+};
+
+inline const Rule* find_rule(const GramOptions& options, std::string_view name) {
+  const std::string key(name);
+  if (const auto own = options.rules.find(key); own != options.rules.end()) return &own->second;
+  const auto standard = standard_rules().find(key);
+  return standard == standard_rules().end() ? nullptr : &standard->second;
+}
+
+// The forward pass alone, with its state put back.
+inline at::Tensor run_forward(const Question& question, int64_t batch, const Parameters& parameters,
+                              Recorder& recorder) {
+  const GeneratorState generators(parameters[0].device());
+  at::Tensor output;
+  try {
+    output = recorder.watch([&] { return question.forward(batch); });
+  } catch (...) {
+    recorder.restore_statistics();
+    throw;
+  }
+  recorder.restore_statistics();
+  if (recorder.coupled)
+    reject(question.function,
+           "batch norm in train mode couples the samples of a batch, so that no sample has a gradient of its "
+           "own; call model->eval() first");
+  return output;
+}
+
+// Runs the forward pass and the backward passes that collect the backprops of what it recorded.
+inline Pass capture(const Question& question, int64_t batch, const Parameters& parameters,
+                    const GramOptions& options) {
+  Recorder recorder(parameters, [&](std::string_view name) { return find_rule(options, name) != nullptr; });
+  Pass pass;
+  pass.output = run_forward(question, batch, parameters, recorder);
+  const ExactArithmetic exact;
+  pass.factor = question.factor(pass.output);
+  pass.samples = pass.factor.size(0);
+  pass.copies = pass.factor.size(2);
+  if (pass.rows() == 0) return pass;
+  if (!pass.output.requires_grad())
+    reject(
+        question.function,
+        "the output of the forward pass does not require grad, expected one that depends on the parameters");
+  if (!recorder.failed) pass.calls = std::move(recorder.calls);
+  pass.uncovered = uncovered_parameters(pass.output, parameters, pass.calls);
+
+  torch::autograd::edge_list edges;
+  for (const OperatorCall& call : pass.calls) edges.push_back(call.edge);
+  std::vector<std::vector<at::Tensor>> copies(edges.size());
+  for (int64_t k = 0; k < pass.copies; ++k) {
+    const auto gradients = backward(pass.output, pass.factor.select(2, k), edges, question.function);
+    for (std::size_t c = 0; c < edges.size(); ++c)
+      if (gradients[c].defined()) copies[c].push_back(gradients[c]);
+  }
+  pass.backprops.resize(edges.size());
+  for (std::size_t c = 0; c < edges.size(); ++c)
+    if (!copies[c].empty())
+      pass.backprops[c] = pass.copies == 1 ? copies[c][0].unsqueeze(0) : at::stack(copies[c]);
+  return pass;
+}
+
+}  // namespace sagitta::libtorch::detail

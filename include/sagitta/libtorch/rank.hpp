@@ -1,0 +1,52 @@
+#pragma once
+
+#include <sagitta/effective_rank.hpp>
+#include <sagitta/libtorch/gram.hpp>
+
+namespace sagitta::libtorch {
+
+namespace detail {
+
+// A symmetric tensor on the host, in double.
+inline Eigen::MatrixXd on_host(const at::Tensor& A, const char* function) {
+  if (!A.defined() || A.dim() != 2 || A.size(0) != A.size(1)) {
+    std::ostringstream shape;
+    if (A.defined()) shape << "A is of shape " << A.sizes();
+    reject(function, A.defined() ? shape.str() : "A is an undefined tensor", ", expected a square matrix");
+  }
+  const at::Tensor host = A.detach().to(at::kCPU, at::kDouble).contiguous();
+  return Eigen::Map<const Eigen::MatrixXd>(host.data_ptr<double>(), host.size(0), host.size(1)).transpose();
+}
+
+// A bound on what the rounding of the products has done to a Gram matrix, in the 2-norm: errors of its
+// entries are independent and of the size eps |g_m| |g_n|.
+inline double rounding_of(const at::Tensor& A, const Eigen::MatrixXd& K) {
+  const double epsilon = A.scalar_type() == at::kDouble  ? 2.3e-16
+                         : A.scalar_type() == at::kFloat ? 1.2e-7
+                         : A.scalar_type() == at::kHalf  ? 1e-3
+                                                         : 8e-3;
+  return 8 * epsilon * K.norm();
+}
+
+}  // namespace detail
+
+// The effective rank of a symmetric tensor, of its |eigenvalues| (the paper, section 4).
+//   A: [n, n] on any device, of any floating-point type; its lower triangle is read. It goes to the host,
+//   where the core computes its eigenvalues in double.
+// The bracket includes the rounding of a Gram matrix that was formed in the tensor's type. Throws
+// std::invalid_argument for a tensor that is not square, NaN or infinity, and a threshold outside [0, 1].
+// 4/3 n^3 operations.
+inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double threshold = 0.99) {
+  const Eigen::MatrixXd K = detail::on_host(A, "symmetric_effective_rank");
+  return sagitta::symmetric_effective_rank(K, threshold, K.allFinite() ? detail::rounding_of(A, K) : 0.0);
+}
+
+// The effective rank of a Gram matrix, whose max_rank is min(N, number of parameters).
+inline EffectiveRank symmetric_effective_rank(const GramResult& result, double threshold = 0.99) {
+  EffectiveRank rank = symmetric_effective_rank(result.gram, threshold);
+  rank.max_rank = std::min<Index>(rank.max_rank, static_cast<Index>(result.parameter_count));
+  for (Index* bound : {&rank.rank, &rank.lower, &rank.upper}) *bound = std::min(*bound, rank.max_rank);
+  return rank;
+}
+
+}  // namespace sagitta::libtorch

@@ -1,0 +1,284 @@
+#pragma once
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/group_norm.h>
+#include <ATen/ops/instance_norm.h>
+#include <ATen/ops/layer_norm.h>
+
+#include <sagitta/libtorch/rule.hpp>
+
+// The rules of the operators that networks are made of. Arguments are in the order of the operator's schema,
+// which the comments give.
+namespace sagitta::libtorch {
+
+namespace detail {
+
+// [M, rest..., d] -> [M, T, d]
+inline at::Tensor positions_between(const at::Tensor& x) {
+  if (x.dim() < 2) throw NoAnswer{};
+  if (x.dim() == 2) return x.unsqueeze(1);
+  return x.dim() == 3 ? x : x.flatten(1, -2);
+}
+
+// y = x W or, where the parameter comes first, y = W x; both on the last two dimensions
+inline Factor product(const OperatorCall& call, const ParameterUse& use, std::size_t left, std::size_t right,
+                      double scale, const at::Tensor& backprop, Batch batch) {
+  Factor factor;
+  factor.view = use.view;
+  const std::size_t dims = use.view.sizes.size();
+  at::Tensor d = scale == 1 ? backprop : backprop * scale, x;
+  if (static_cast<std::size_t>(use.argument) == right) {
+    x = call.tensor(left);
+    if (dims == 1) d = d.unsqueeze(-1);
+    factor.flipped = true;  // W is [inputs x outputs]
+  } else if (static_cast<std::size_t>(use.argument) == left && call.tensor(right).dim() >= 2 && dims == 2) {
+    x = call.tensor(right).transpose(-1, -2);
+    d = d.transpose(-1, -2);
+    // the last two dimensions of the output have changed places
+    if (batch.reading.dim == x.dim() - 2) throw NoAnswer{};
+    if (batch.reading.dim == x.dim() - 1) batch.reading.dim = x.dim() - 2;
+  } else {
+    throw NoAnswer{};
+  }
+  if (dims > 2 || x.dim() < 2 || x.dim() + 1 != d.dim() || batch.reading.dim >= x.dim() - 1) throw NoAnswer{};
+  factor.backprops = positions_between(batch.backprops(d));
+  factor.inputs = positions_between(batch.inputs(x));
+  return factor;
+}
+
+inline Factor linear(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                     const Batch& batch) {
+  const at::Tensor& x = call.tensor(0);
+  if (use.argument == 0 || batch.reading.dim >= x.dim() - 1) throw NoAnswer{};
+  if (use.argument == 2) {
+    Factor bias = broadcast_factor(backprop, use.view, batch);
+    bias.sums_backprops = true;
+    return bias;
+  }
+  Factor factor;
+  factor.view = use.view;
+  factor.backprops = positions_between(batch.backprops(backprop));
+  factor.inputs = positions_between(batch.inputs(x));
+  return factor;
+}
+
+// addmm(self, A, B, beta, alpha) = beta self + alpha A B
+inline Factor addmm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                    const Batch& batch) {
+  if (use.argument != 0) return product(call, use, 1, 2, call.number(4), backprop, batch);
+  const double beta = call.number(3);
+  Factor factor = broadcast_factor(beta == 1 ? backprop : backprop * beta, use.view, batch);
+  factor.sums_backprops = beta == 1 && call.number(4) == 1 && factor.view.sizes.size() == 1;
+  return factor;
+}
+
+// Patches of x [N, C, spatial...] for a convolution: [N, C * window, positions].
+inline at::Tensor patches(const at::Tensor& x, c10::ArrayRef<int64_t> window, c10::ArrayRef<int64_t> stride,
+                          c10::ArrayRef<int64_t> padding, c10::ArrayRef<int64_t> dilation,
+                          c10::ArrayRef<int64_t> positions) {
+  const std::size_t dims = window.size();
+  const auto each = [dims](c10::ArrayRef<int64_t> list, std::size_t i) {
+    return list[list.size() == dims ? i : 0];
+  };
+  std::vector<int64_t> margins;
+  bool padded = false;
+  for (std::size_t i = dims; i-- > 0;) {
+    const int64_t before = each(padding, i);
+    const int64_t reach = (positions[i] - 1) * each(stride, i) + (window[i] - 1) * each(dilation, i) + 1;
+    const int64_t after = std::max<int64_t>(0, reach - before - x.size(static_cast<int64_t>(i) + 2));
+    margins.insert(margins.end(), {before, after});
+    padded = padded || before != 0 || after != 0;
+  }
+  const at::Tensor wide = padded ? at::constant_pad_nd(x, margins) : x;
+  std::vector<int64_t> sizes{x.size(0), x.size(1)}, strides{wide.stride(0), wide.stride(1)};
+  for (std::size_t i = 0; i < dims; ++i) {
+    sizes.push_back(window[i]);
+    strides.push_back(wide.stride(static_cast<int64_t>(i) + 2) * each(dilation, i));
+  }
+  for (std::size_t i = 0; i < dims; ++i) {
+    sizes.push_back(positions[i]);
+    strides.push_back(wide.stride(static_cast<int64_t>(i) + 2) * each(stride, i));
+  }
+  const auto last = static_cast<int64_t>(dims);
+  return wide.as_strided(sizes, strides, wide.storage_offset()).flatten(1 + 1 + last).flatten(1, 1 + last);
+}
+
+// convolution(x, W, b, stride, padding, dilation, transposed, output_padding, groups)
+inline Factor convolution(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                          const Batch& batch) {
+  const at::Tensor& x = call.tensor(0);
+  const int64_t spatial = backprop.dim() - 3;
+  if (use.argument == 0 || spatial < 1 || x.dim() != spatial + 2 || batch.reading.dim != 0) throw NoAnswer{};
+  if (use.argument == 2) {
+    Factor bias = channel_factor(backprop, use.view, 1, batch);
+    bias.sums_backprops = true;
+    return bias;
+  }
+  const std::vector<int64_t>& sizes = use.view.sizes;
+  const auto window = c10::ArrayRef<int64_t>(sizes).slice(2);
+  const auto stride = call.inputs[3].toIntVector(), padding = call.inputs[4].toIntVector(),
+             dilation = call.inputs[5].toIntVector();
+  // [N, (T,) C, positions] -> [M, T * positions, C]
+  const auto positions_first = [](const at::Tensor& t) {
+    return t.dim() == 3 ? t.transpose(1, 2) : t.transpose(2, 3).flatten(1, 2);
+  };
+  Factor factor;
+  factor.view = use.view;
+  factor.groups = call.inputs[8].toInt();
+  if (!call.inputs[6].toBool()) {
+    factor.inputs = positions_first(
+        batch.inputs(patches(x, window, stride, padding, dilation, backprop.sizes().slice(3))));
+    factor.backprops = positions_first(batch.backprops(backprop.flatten(3)));
+    return factor;
+  }
+  // transposed: the roles of input and output are exchanged, W is [inputs x outputs / groups x window]
+  const at::Tensor windows =
+      patches(backprop.flatten(0, 1), window, stride, padding, dilation, x.sizes().slice(2));
+  factor.inputs = positions_first(batch.inputs(x.flatten(2)));
+  factor.backprops =
+      positions_first(batch.backprops(windows.unflatten(0, {backprop.size(0), backprop.size(1)})));
+  factor.flipped = true;
+  return factor;
+}
+
+// weight * normalised + bias
+inline Factor affine(const at::Tensor& normalised, const ParameterUse& use, int64_t weight,
+                     const at::Tensor& backprop, int64_t channel, const Batch& batch) {
+  if (use.argument != weight && use.argument != weight + 1) throw NoAnswer{};
+  const at::Tensor elementwise = use.argument == weight ? backprop * normalised : backprop;
+  return channel < 0 ? broadcast_factor(elementwise, use.view, batch)
+                     : channel_factor(elementwise, use.view, channel, batch);
+}
+
+// batch_norm(x, weight, bias, mean, variance, training, momentum, eps, ...) in eval mode
+inline Factor batch_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                         const Batch& batch) {
+  if (batch.reading.dim != 0) throw NoAnswer{};
+  const at::Tensor& x = call.tensor(0);
+  std::vector<int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+  shape[1] = x.size(1);
+  // not call.tensor(): instance norm writes its statistics anew even where they stay the same
+  const at::Tensor mean = call.inputs[3].toTensor(), variance = call.inputs[4].toTensor();
+  if (!mean.defined() || !variance.defined()) throw NoAnswer{};
+  const at::Tensor scale = (variance + call.number(7)).rsqrt().reshape(shape);
+  return affine((x - mean.reshape(shape)) * scale, use, 1, backprop, 1, batch);
+}
+
+// instance_norm(x, weight, bias, mean, variance, use_input_stats, momentum, eps, ...)
+inline Factor instance_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                            const Batch& batch) {
+  if (!call.inputs[5].toBool()) return batch_norm(call, use, backprop, batch);
+  if (batch.reading.dim != 0) throw NoAnswer{};
+  const at::Tensor normalised =
+      at::instance_norm(call.tensor(0), {}, {}, {}, {}, true, 0, call.number(7), false);
+  return affine(normalised, use, 1, backprop, 1, batch);
+}
+
+// layer_norm(x, normalized_shape, weight, bias, eps, ...)
+inline Factor layer_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                         const Batch& batch) {
+  const auto shape = call.inputs[1].toIntVector();
+  const at::Tensor normalised = at::layer_norm(call.tensor(0), shape, {}, {}, call.number(4), false);
+  return affine(normalised, use, 2, backprop, -1, batch);
+}
+
+// group_norm(x, groups, weight, bias, eps, ...)
+inline Factor group_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                         const Batch& batch) {
+  if (batch.reading.dim != 0) throw NoAnswer{};
+  const at::Tensor normalised =
+      at::group_norm(call.tensor(0), call.inputs[1].toInt(), {}, {}, call.number(4), false);
+  return affine(normalised, use, 2, backprop, 1, batch);
+}
+
+// embedding(weight, indices, padding_idx, scale_grad_by_freq, sparse)
+inline Factor embedding(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                        const Batch& batch) {
+  const at::Tensor& indices = call.tensor(1);
+  if (use.argument != 0 || call.inputs[3].toBool() || batch.reading.dim >= indices.dim()) throw NoAnswer{};
+  const int64_t padding = call.inputs[2].toInt();
+  const at::Tensor counted =
+      padding < 0 ? backprop : backprop * indices.ne(padding).unsqueeze(-1).to(backprop.scalar_type());
+  Factor factor;
+  factor.view = use.view;
+  factor.flipped = true;
+  factor.classes = use.view.sizes[0];
+  const at::Tensor rows = batch.inputs(indices);
+  factor.indices = rows.reshape({rows.size(0), rows.dim() == 1 ? 1 : rows.flatten(1).size(1)});
+  factor.backprops = positions_between(batch.backprops(counted));
+  return factor;
+}
+
+// add(x, y, alpha), sub(x, y, alpha): `sign` is that of y
+inline Rule sum(double sign) {
+  return [sign](const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                const Batch& batch) {
+    const double scale = use.argument == 0 ? 1 : sign * call.number(2);
+    return broadcast_factor(scale == 1 ? backprop : backprop * scale, use.view, batch);
+  };
+}
+
+inline Factor elementwise_product(const OperatorCall& call, const ParameterUse& use,
+                                  const at::Tensor& backprop, const Batch& batch) {
+  const std::size_t other = use.argument == 0 ? 1 : 0;
+  if (!call.inputs[other].isTensor()) return broadcast_factor(backprop * call.number(other), use.view, batch);
+  return broadcast_factor(backprop * call.tensor(other).detach(), use.view, batch);
+}
+
+// prelu(x, weight): one slope, or one a channel
+inline Factor prelu(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                    const Batch& batch) {
+  if (use.argument != 1) throw NoAnswer{};
+  const at::Tensor elementwise = backprop * call.tensor(0).clamp_max(0);
+  if (use.view.sizes.empty() || use.view.sizes[0] == 1) return broadcast_factor(elementwise, use.view, batch);
+  return channel_factor(elementwise, use.view, 1, batch);
+}
+
+// cat(tensors, dim): a token that is the same for every sample, joined to the others
+inline Factor cat(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                  const Batch& batch) {
+  const auto tensors = call.inputs[0].toTensorVector();
+  const int64_t dims = backprop.dim() - 1;
+  int64_t dim = call.inputs[1].toInt(), first = 0;
+  if (dim < 0) dim += dims;
+  if (dim == batch.reading.dim) throw NoAnswer{};
+  for (int64_t k = 0; k < use.element; ++k) first += tensors[static_cast<std::size_t>(k)].size(dim);
+  const int64_t length = use.view.sizes[static_cast<std::size_t>(dim)];
+  return broadcast_factor(backprop.narrow(dim + 1, first, length), use.view, batch);
+}
+
+}  // namespace detail
+
+// The rules that come with the library, by the operator's name.
+inline const Rules& standard_rules() {
+  static const Rules rules = [] {
+    using namespace detail;
+    const auto products = [](std::size_t left, std::size_t right) -> Rule {
+      return [=](const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
+                 const Batch& batch) { return product(call, use, left, right, 1, backprop, batch); };
+    };
+    return Rules{{"aten::linear", linear},
+                 {"aten::addmm", addmm},
+                 {"aten::mm", products(0, 1)},
+                 {"aten::matmul", products(0, 1)},
+                 {"aten::mv", products(0, 1)},
+                 {"aten::convolution", convolution},
+                 {"aten::batch_norm", batch_norm},
+                 {"aten::native_batch_norm", batch_norm},
+                 {"aten::instance_norm", instance_norm},
+                 {"aten::layer_norm", layer_norm},
+                 {"aten::group_norm", group_norm},
+                 {"aten::embedding", embedding},
+                 {"aten::add", sum(1)},
+                 {"aten::add_", sum(1)},
+                 {"aten::sub", sum(-1)},
+                 {"aten::sub_", sum(-1)},
+                 {"aten::mul", elementwise_product},
+                 {"aten::mul_", elementwise_product},
+                 {"aten::prelu", prelu},
+                 {"aten::cat", cat}};
+  }();
+  return rules;
+}
+
+}  // namespace sagitta::libtorch
