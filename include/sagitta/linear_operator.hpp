@@ -43,6 +43,7 @@ class DenseOperator {
   Index rows() const { return matrix_.rows(); }
   Index cols() const { return matrix_.cols(); }
   void perform_op(const Scalar* in, Scalar* out) const {
+    if (rows() == 0) return;  // Eigen 3.4 takes the address of the first coefficient
     Eigen::Map<Vector>(out, rows()).noalias() =
         matrix_.template selfadjointView<Eigen::Lower>() * Eigen::Map<const Vector>(in, cols());
   }
