@@ -178,7 +178,8 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     const Index missing = planned.tasks - results.tasks_done(run_name(configuration));
     if (missing <= 0) continue;
     const Dataset& digits = data.digits(configuration.pool);
-    work += static_cast<double>(missing) * operations(configuration, input_size(configuration, data), digits.classes);
+    work += static_cast<double>(missing) *
+            operations(configuration, input_size(configuration, data), digits.classes);
     open.push_back(planned);
   }
   log << plan.size() << " runs, " << plan.size() - open.size() << " of them done before" << std::endl;
