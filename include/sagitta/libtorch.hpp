@@ -6,3 +6,4 @@
 #include <sagitta/libtorch/operators.hpp>
 #include <sagitta/libtorch/penalties.hpp>
 #include <sagitta/libtorch/rank.hpp>
+#include <sagitta/version.hpp>

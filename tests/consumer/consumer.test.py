@@ -1,4 +1,5 @@
-"""Sagitta as a user's project finds it: consumer.test.py PROJECT VERSION CMAKE GENERATOR COMPILER EIGEN_DIR"""
+"""Sagitta as a user's project finds it:
+consumer.test.py PROJECT VERSION CMAKE GENERATOR COMPILER EIGEN_DIR [TORCH_DIR]"""
 import json
 import os
 import pathlib
@@ -8,7 +9,8 @@ import sys
 import tempfile
 import unittest
 
-project, version, cmake, generator, compiler, eigen = sys.argv[1:]
+project, version, cmake, generator, compiler, eigen = sys.argv[1:7]
+torch = "".join(sys.argv[7:])  # folder of TorchConfig.cmake
 here = pathlib.Path(__file__).parent
 warnings = "-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror"
 
@@ -39,15 +41,15 @@ class Consumer(unittest.TestCase):
         return [cmake, "-S", source, "-B", build, "-G", generator, f"-DCMAKE_CXX_COMPILER={compiler}",
                 f"-DEigen3_DIR={eigen}", "-DCMAKE_BUILD_TYPE=Debug"]
 
-    def build(self, by, *settings, env=None):
+    def build(self, by, *settings, env=None, source="main.cpp", rank=2):
         """Configures, builds and runs the consumer; returns the command that compiled it."""
-        build = self.path / by
+        build = self.path / f"{self._testMethodName}-{by}"
         call(*self.configure(here, build), f"-DSAGITTA_BY={by}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *settings, env=env)
         call(cmake, "--build", build)
-        self.assertEqual(call(build / "consumer"), f"{version} 2\n")
+        self.assertEqual(call(build / "consumer"), f"{version} {rank}\n")
         commands = json.loads((build / "compile_commands.json").read_text())
         # a user gets the library, not its tests, examples and benchmarks
-        self.assertEqual([pathlib.Path(command["file"]).name for command in commands], ["main.cpp"])
+        self.assertEqual([pathlib.Path(command["file"]).name for command in commands], [source])
         return commands[0]["command"]
 
     def test_find_package_of_an_installed_tree(self):
@@ -82,6 +84,21 @@ class Consumer(unittest.TestCase):
         env = {**os.environ, "PKG_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
         self.assertEqual(call(tool, "--modversion", "sagitta", env=env).strip(), version)
         self.build("pkg-config", env=env)
+
+    @unittest.skipUnless(torch, "no LibTorch")
+    def test_the_adapter_of_an_installed_tree_and_of_a_checkout(self):
+        adapter = {"source": "libtorch.cpp", "rank": 3}
+        # by the prefix, as users do: where a distribution's LibTorch is installed too, Torch_DIR alone mixes the two
+        prefix = pathlib.Path(torch).parent
+        self.build("find_package", "-DSAGITTA_COMPONENTS=libtorch", f"-DSAGITTA_VERSION={version}",
+                   f"-DCMAKE_PREFIX_PATH={self.path / 'prefix'};{prefix}", **adapter)
+        self.build("add_subdirectory", "-DSAGITTA_COMPONENTS=libtorch", f"-DSAGITTA_SOURCE={project}",
+                   f"-DCMAKE_PREFIX_PATH={prefix}", **adapter)
+
+    def test_a_component_that_is_not_there(self):
+        with self.assertRaisesRegex(AssertionError, "libtorch"):
+            self.build("find_package", f"-DCMAKE_PREFIX_PATH={self.path / 'prefix'}", f"-DSAGITTA_VERSION={version}",
+                       "-DSAGITTA_COMPONENTS=libtorch", "-DCMAKE_DISABLE_FIND_PACKAGE_Torch=ON", source="libtorch.cpp")
 
     def test_the_installed_tree_is_the_library_alone(self):
         files = {str(file.relative_to(self.path / "prefix")) for file in (self.path / "prefix").rglob("*") if file.is_file()}
