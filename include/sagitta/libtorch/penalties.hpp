@@ -140,8 +140,9 @@ class WassersteinPenalty : public detail::PenaltyOnParameters<WassersteinPenalty
     const Scalar* const initial = sorted.data_ptr<Scalar>();
     Scalar* const out = target.data_ptr<Scalar>();
     sagitta::detail::OrderStatistics<Scalar> scratch;
-    scratch.visit_sorted(values.data_ptr<Scalar>(), values.numel(), "WassersteinPenalty",
-                         [&](Index rank, Index index, Scalar) { out[index] = initial[rank]; });
+    scratch.match(
+        values.data_ptr<Scalar>(), values.numel(), initial, "WassersteinPenalty",
+        [out](Index first, Index count, const Scalar* matches) { std::copy_n(matches, count, out + first); });
   }
 
   std::vector<at::Tensor> sorted_;
