@@ -172,9 +172,11 @@ TEMPLATE_TEST_CASE("ranks are those of a stable sort, at every size near a bound
 TEMPLATE_TEST_CASE("ranks of arrays that begin with large buckets", "", float, double) {
   generate::Generator generator(89);
   sagitta::detail::OrderStatistics<TestType> statistics;
-  for (const Index n : {16384, 16385, 262144, 262145, 1000000})
+  for (const Index n : {16385, 131072, 262144, 262145})  // 2^20 bytes are the last in one round
     for (const Vector<TestType>& values : tensors<TestType>(generator, n))
       CHECK(ranks_agree<TestType>(values, statistics));
+  const Vector<TestType> values = generate::vector(generator, 1000000).template cast<TestType>();
+  CHECK(ranks_agree<TestType>(values, statistics));
 }
 
 TEST_CASE("ranks where every round leaves most elements together") {

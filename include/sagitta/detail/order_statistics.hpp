@@ -38,9 +38,12 @@ class OrderStatistics {
   static constexpr std::size_t usual = group * 3 / 4;        // mean population of a bucket
   static constexpr std::size_t dense = 64;                   // a multiple of group
   static constexpr std::size_t chunk = 256;                  // elements handed on at a time
-  static constexpr std::size_t in_cache = std::size_t{1} << 18;
+  static constexpr std::size_t in_cache = (std::size_t{1} << 20) / sizeof(Scalar);
   static constexpr std::size_t ahead = 128;  // elements whose matches are fetched before their turn
   static constexpr std::size_t rounds = 6;
+
+  // widths of cells times 16 bits must fit into 32
+  static_assert(dense % group == 0 && in_cache / usual < 32766);
 
   // Floating-point numbers as integers of the same order: negative ones have all bits flipped, the others the
   // sign bit; -0 becomes +0 first.
@@ -57,7 +60,7 @@ class OrderStatistics {
   // it.
   class BucketMap {
    public:
-    // buckets: wanted, at most 2^15; up to two more are used
+    // buckets: wanted, fewer than 32766; up to two more are used
     void fit(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, std::size_t buckets) {
       low_ = key_of(smallest);
       stretch_ = std::countl_zero(static_cast<Key>(key_of(largest) - low_));
@@ -233,7 +236,7 @@ class OrderStatistics {
     using namespace Eigen::internal;
     using Packet = typename packet_traits<Scalar>::type;
     constexpr std::size_t lanes = packet_traits<Scalar>::size, packets = group / lanes;
-    static_assert(group % lanes == 0 && dense % group == 0);
+    static_assert(group % lanes == 0);
     const Packet one = pset1<Packet>(Scalar(1));
     Packet xs[packets], counts[packets];
     for (std::size_t p = 0; p < packets; ++p) {
