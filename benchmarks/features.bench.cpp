@@ -37,13 +37,11 @@ void add_dormancy(Index n, Index width) {
   const std::string size = std::to_string(n) + "x" + std::to_string(width);
   const auto both = [&](const std::string& name, auto ours, auto plain) {
     route(name + " " + size, scalar_name<Scalar>, "sagitta", [=](benchmark::State& state, double& result) {
-      std::srand(1);
-      const Matrix<Scalar> A = Matrix<Scalar>::Random(n, width).cwiseMax(Scalar(0));
+      const Matrix<Scalar> A = uniform<Scalar>(n, width, 1).cwiseMax(Scalar(0));
       for (auto _ : state) result = ours(A);
     });
     route(name + " " + size, scalar_name<Scalar>, "plain", [=](benchmark::State& state, double& result) {
-      std::srand(1);
-      const Matrix<Scalar> A = Matrix<Scalar>::Random(n, width).cwiseMax(Scalar(0));
+      const Matrix<Scalar> A = uniform<Scalar>(n, width, 1).cwiseMax(Scalar(0));
       for (auto _ : state) result = plain(A);
     });
   };

@@ -4,6 +4,7 @@
 
 #include <Eigen/Dense>
 #include <algorithm>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,11 +20,26 @@ using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 template <class Scalar>
 using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 
+// Multiples of 2^-23 from -1 to 1, column by column: the numbers of benchmarks/peers/inputs.py, so that the
+// peers in Python work on the same ones.
+template <class Scalar>
+Matrix<Scalar> uniform(Index rows, Index cols, std::uint64_t seed) {
+  Matrix<Scalar> A(rows, cols);
+  std::uint64_t state = seed << 32;
+  for (Index j = 0; j < cols; ++j)
+    for (Index i = 0; i < rows; ++i) {
+      std::uint64_t z = ++state * 0x9E3779B97F4A7C15;
+      z = (z ^ (z >> 32)) * 0xD6E8FEB86659FD93;
+      z ^= z >> 32;
+      A(i, j) = static_cast<Scalar>(static_cast<double>(z >> 40) * 0x1p-23 - 1);
+    }
+  return A;
+}
+
 // A matrix with the decay of a trained network's: about a fifth of its directions hold 99 % of its spectrum.
 template <class Scalar>
 Matrix<Scalar> decaying(Index rows, Index cols) {
-  std::srand(1);
-  Matrix<Scalar> A = Matrix<Scalar>::Random(rows, cols);
+  Matrix<Scalar> A = uniform<Scalar>(rows, cols, 1);
   for (Index j = 0; j < cols; ++j)
     A.col(j) *= static_cast<Scalar>(std::exp(-15.0 * static_cast<double>(j) / static_cast<double>(cols)));
   return A;

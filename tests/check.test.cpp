@@ -18,6 +18,24 @@ TEMPLATE_TEST_CASE("finiteness by the bits", "", float, double) {
     CHECK_FALSE(is_finite(x));
 }
 
+TEMPLATE_TEST_CASE("one number in a row that is not finite is seen at any place", "", float, double) {
+  using Limits = std::numeric_limits<TestType>;
+  using sagitta::detail::all_finite;
+  for (const Eigen::Index n : {0, 1, 7, 8, 15, 16, 17, 40, 100}) {
+    // the largest exponent of all and the smallest everywhere else
+    std::vector<TestType> values(static_cast<std::size_t>(n), Limits::max());
+    for (std::size_t i = 0; i < values.size(); i += 3) values[i] = -Limits::denorm_min();
+    CHECK(all_finite(values.data(), n));
+    for (TestType& x : values)
+      for (const TestType bad : {Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN(),
+                                 -Limits::quiet_NaN(), Limits::signaling_NaN()}) {
+        const TestType kept = std::exchange(x, bad);
+        CHECK_FALSE(all_finite(values.data(), n));
+        x = kept;
+      }
+  }
+}
+
 TEMPLATE_TEST_CASE("the largest magnitude of a matrix, wherever it lies", "", float, double) {
   using Matrix = Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic>;
   using Rows = Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

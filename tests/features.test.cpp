@@ -93,6 +93,63 @@ TEST_CASE("dormancies agree with sums written out") {
   }
 }
 
+TEST_CASE("the logarithm of dormancies is right to the last bits") {
+  generate::Generator generator(64);
+  CHECK(sagitta::detail::log_of_normal(1) == 0);
+  const auto right = [](double u) {
+    const long double want = std::log(static_cast<long double>(u));
+    const double error = std::abs(static_cast<double>(sagitta::detail::log_of_normal(u) - want));
+    return error <= 4 * eps * std::abs(static_cast<double>(want));
+  };
+  int wrong = 0;
+  for (int trial = 0; trial < 200000; ++trial) {
+    const double m = generate::uniform(generator, 1, 2);
+    wrong += !right(std::ldexp(m, static_cast<int>(generate::whole(generator, -1022, 1022))));
+    wrong += !right(1 - std::ldexp(m, -static_cast<int>(generate::whole(generator, 2, 53))));
+    wrong += !right(std::sqrt(0.5) * (1 + generate::uniform(generator, -1e-14, 1e-14)));  // next to the cut
+  }
+  CHECK(wrong == 0);
+  CHECK(right(std::numeric_limits<double>::min()));
+}
+
+TEMPLATE_TEST_CASE("dormancies of many samples agree with sums in long double", "", float, double) {
+  using Columns = Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic>;
+  using Rows = Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  generate::Generator generator(65);
+  for (const Index n : {31, 32, 33, 64, 65, 255, 257, 1500}) {
+    const Index width = generate::whole(generator, 1, 70);
+    Columns F = generate::matrix(generator, n, width).template cast<TestType>();
+    F = F.cwiseMax(TestType(0));
+    for (Index i = 0; i < n; ++i) {  // samples of every scale, subnormal ones and zeros too
+      const int range = sizeof(TestType) == 4 ? 140 : 1060;
+      const auto power = static_cast<int>(generate::whole(generator, -range, range - 40));
+      for (Index j = 0; j < width; ++j) F(i, j) = std::ldexp(F(i, j), i % 3 == 0 ? 0 : std::min(power, 120));
+      if (i % 7 == 2) F.row(i).setZero();
+    }
+    long double sum = 0;
+    int active = 0;
+    for (Index i = 0; i < n; ++i) {
+      const Eigen::Matrix<long double, 1, Eigen::Dynamic> row = F.row(i).template cast<long double>();
+      const long double total = row.sum();
+      if (total == 0) continue;
+      ++active;
+      for (Index j = 0; j < width; ++j)
+        if (row[j] > 0) sum += row[j] / total * std::log(row[j] / total);
+    }
+    const double want = static_cast<double>(sum / active);
+    // sums of `width` terms of one sign for each sample, whose logarithms are at most log(width)
+    const double allowed = 2 * eps * (8 + static_cast<double>(width));
+    CHECK(std::abs(sagitta::per_sample_dormancy(F) - want) <= allowed);
+    CHECK(std::abs(sagitta::per_sample_dormancy(Rows(F)) - want) <= allowed);
+    CHECK(sagitta::per_sample_dormancy(F.template cast<double>()) == sagitta::per_sample_dormancy(F));
+    Columns frame = Columns::Constant(2 * n + 1, width + 2, std::numeric_limits<TestType>::quiet_NaN());
+    frame.block(n, 1, n, width) = F;
+    CHECK(sagitta::per_sample_dormancy(frame.block(n, 1, n, width)) == sagitta::per_sample_dormancy(F));
+    CHECK(sagitta::dormancy(frame.block(n, 1, n, width)) == sagitta::dormancy(F));
+    CHECK(std::abs(sagitta::dormancy(Rows(F)) - sagitta::dormancy(F)) <= allowed);
+  }
+}
+
 TEST_CASE("dormancy from all units alike to one unit alone") {
   for (const Index width : {1, 2, 7, 100}) {
     const MatrixXd alike = MatrixXd::Constant(9, width, -0.3);

@@ -81,6 +81,49 @@ TEST_CASE("the rounding of a norm does not grow with the number of elements") {
   CHECK(close(sagitta::l1_norm(Eigen::RowVectorXd::Constant(200000, 0.1)), 0.1L * 200000, 128 * eps));
 }
 
+TEST_CASE("norms where plain sums over- or underflow, and where only single squares do") {
+  // n equal elements, n a square: exact
+  for (const double entry :
+       {0x1p-1074, 0x1p-1022, 0x1p-540, 0x1p-460, 0x1p-449, 0x1p490, 0x1p511, 0x1p1000}) {
+    const MatrixXd A = MatrixXd::Constant(50, 50, entry), zero = MatrixXd::Zero(50, 50);
+    CHECK(sagitta::l2_norm(A) == 50 * entry);
+    CHECK(sagitta::l1_norm(A) == 2500 * entry);
+    CHECK(sagitta::l2_distance(A, zero) == 50 * entry);
+    CHECK(sagitta::l2_distance(zero, A) == 50 * entry);
+    CHECK(sagitta::l1_distance(A, zero) == 2500 * entry);
+    CHECK(sagitta::l1_distance(A, 3 * A) == 5000 * entry);
+  }
+  const double largest = std::numeric_limits<double>::max();
+  CHECK(sagitta::l1_norm(Eigen::Vector2d(largest / 2, largest / 2)) == largest);
+  CHECK(sagitta::l2_norm(Eigen::Vector2d(1, 0x1p-600)) == 1);
+  CHECK(sagitta::l2_norm(Eigen::Vector2d(0x1p-455, 0x1p-700)) == 0x1p-455);
+  CHECK(sagitta::l2_norm(MatrixXd::Zero(3, 3)) == 0);
+  const MatrixXf tiny = MatrixXf::Constant(50, 50, 0x1p-149f);  // squares of floats need no care
+  CHECK(sagitta::l2_norm(tiny) == 50 * 0x1p-149);
+}
+
+TEST_CASE("distances of matrices that are stored differently") {
+  generate::Generator generator(72);
+  using Rows = Eigen::Matrix<double, -1, -1, Eigen::RowMajor>;
+  for (const auto& [m, n] : std::vector<std::pair<Index, Index>>{{1, 1}, {40, 70}, {1500, 3}, {3, 1500}}) {
+    const MatrixXd A = generate::matrix(generator, m, n), B = generate::matrix(generator, m, n);
+    const MatrixXf F = B.cast<float>();
+    const double want = static_cast<double>(naive_l2(A - B));
+    const double single = static_cast<double>(naive_l2(A - F.cast<double>()));
+    const double allowed = 8 * eps;
+    CHECK(close(sagitta::l2_distance(A, Rows(B)), want, allowed));
+    CHECK(close(sagitta::l2_distance(Rows(A), Rows(B)), want, allowed));
+    CHECK(close(sagitta::l2_distance(Rows(A), F), single, allowed));
+    CHECK(close(sagitta::l2_distance(A, F), single, allowed));
+    MatrixXd large = MatrixXd::Constant(2 * m + 3, n + 2, std::numeric_limits<double>::quiet_NaN());
+    Eigen::Map<MatrixXd, 0, Eigen::Stride<-1, -1>> strided(large.data() + 1, m, n, {large.rows(), 2});
+    strided = A;
+    CHECK(close(sagitta::l2_distance(strided, B), want, allowed));
+    CHECK(close(sagitta::l2_norm(strided), naive_l2(A), allowed));
+    CHECK(close(sagitta::l1_distance(strided, strided * 2.0), naive_l1(A), allowed));
+  }
+}
+
 TEST_CASE("norms see only their own elements") {
   MatrixXd A = MatrixXd::Constant(8, 8, std::numeric_limits<double>::quiet_NaN());
   A.block(2, 3, 3, 2).setConstant(-2);

@@ -61,6 +61,26 @@ std::vector<Vector<Scalar>> tensors(generate::Generator& generator, Index n) {
     x = Scalar(1) +
         std::numeric_limits<Scalar>::epsilon() * static_cast<Scalar>(generate::whole(generator, 0, 40));
   all.push_back(neighbours);
+  Vector<Scalar> ramp(n);  // in order, and in the opposite order
+  for (Index i = 0; i < n; ++i) ramp[i] = static_cast<Scalar>(i) - Scalar(n) / 3;
+  all.push_back(ramp);
+  all.push_back(ramp.reverse());
+  Vector<Scalar> sparse = all[0];  // nine of ten are a zero of either sign
+  for (Index i = 0; i < n; ++i)
+    if (i % 10 != 3) sparse[i] = i % 2 == 0 ? Scalar(0) : Scalar(-0.0);
+  all.push_back(sparse);
+  Vector<Scalar> two = all[0];  // two values far apart
+  for (Scalar& x : two) x = x < 0 ? Scalar(-1e-9) : Scalar(1e12);
+  all.push_back(two);
+  Vector<Scalar> subnormal = all[0];
+  for (Scalar& x : subnormal)
+    x = std::numeric_limits<Scalar>::denorm_min() *
+        static_cast<Scalar>(generate::whole(generator, -300, 300));
+  all.push_back(subnormal);
+  Vector<Scalar> outliers = all[0];  // a narrow cluster, and a few values that spread the buckets
+  for (Index i = 0; i < n; ++i)
+    outliers[i] = i % 97 == 5 ? static_cast<Scalar>(1e9 * outliers[i]) : 1 + Scalar(1e-3) * outliers[i];
+  all.push_back(outliers);
   return all;
 }
 
@@ -86,9 +106,10 @@ double difference_error(const Penalty& penalty, MatrixXd theta, const MatrixXd& 
 TEMPLATE_TEST_CASE("the Wasserstein penalty agrees with a stable sort", "", float, double) {
   generate::Generator generator(81);
   using Tensor = Vector<TestType>;
-  for (const Index n : {0, 1, 2, 5, 100, 255, 256, 257, 300, 5000})
-    for (const Tensor& theta : tensors<TestType>(generator, n))
-      for (const Tensor& theta0 : tensors<TestType>(generator, n)) {
+  for (const Index n : {0, 1, 2, 5, 100, 255, 256, 257, 300, 5000}) {
+    const std::vector<Tensor> all = tensors<TestType>(generator, n);
+    for (const Tensor& theta : all)
+      for (const Tensor& theta0 : {all[0], all[1], all[2], all[6]}) {
         const auto [value, gradient] = naive_wasserstein<TestType>(theta, theta0);
         sagitta::WassersteinPenalty penalty(theta0);
         Tensor got = Tensor::Constant(n, 77);
@@ -106,6 +127,76 @@ TEMPLATE_TEST_CASE("the Wasserstein penalty agrees with a stable sort", "", floa
         CHECK(sagitta::WassersteinPenalty(theta0).value(theta0) == 0);
         CHECK(sagitta::WassersteinPenalty(theta0).value(Tensor(theta0.reverse())) == 0);
       }
+  }
+}
+
+namespace {
+
+// Whether every element is matched with the number that has its rank by a stable sort, in the order of the
+// indices. The sorted numbers are 0, 1, 2, ..., so that a match is a rank.
+template <class Scalar>
+bool ranks_agree(const Vector<Scalar>& values, sagitta::detail::OrderStatistics<Scalar>& statistics) {
+  const Index n = values.size();
+  std::vector<Index> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), Index{0});
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] < values[b]; });
+  Vector<Scalar> numbers(n), want(n), got = Vector<Scalar>::Constant(n, -1);
+  for (Index rank = 0; rank < n; ++rank) {
+    numbers[rank] = static_cast<Scalar>(rank);
+    want[order[static_cast<std::size_t>(rank)]] = static_cast<Scalar>(rank);
+  }
+  Index next = 0;
+  bool in_order = true;
+  statistics.match(values.data(), n, numbers.data(), "f",
+                   [&](Index first, Index count, const Scalar* matches) {
+                     in_order = in_order && first == next && count > 0 && count <= 256;
+                     next = first + count;
+                     std::copy_n(matches, count, got.data() + first);
+                   });
+  return in_order && next == n && got == want;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("ranks are those of a stable sort, at every size near a boundary", "", float, double) {
+  generate::Generator generator(88);
+  sagitta::detail::OrderStatistics<TestType> statistics;  // its scratch is used again and again
+  for (const Index n :
+       {3,   7,   8,   9,   15,  16,  17,  31,  32,   33,   63,   64,   65,   95,   96,   97,  127,
+        128, 129, 191, 193, 511, 512, 513, 767, 1000, 1023, 1024, 1025, 2047, 2048, 2049, 4097})
+    for (int draw = 0; draw < 3; ++draw)
+      for (const Vector<TestType>& values : tensors<TestType>(generator, n))
+        CHECK(ranks_agree<TestType>(values, statistics));
+}
+
+TEMPLATE_TEST_CASE("ranks of arrays that begin with large buckets", "", float, double) {
+  generate::Generator generator(89);
+  sagitta::detail::OrderStatistics<TestType> statistics;
+  for (const Index n : {16385, 131072, 262144, 262145})  // 2^20 bytes are the last in one round
+    for (const Vector<TestType>& values : tensors<TestType>(generator, n))
+      CHECK(ranks_agree<TestType>(values, statistics));
+  const Vector<TestType> values = generate::vector(generator, 1000000).template cast<TestType>();
+  CHECK(ranks_agree<TestType>(values, statistics));
+}
+
+TEST_CASE("ranks where every round leaves most elements together") {
+  // each cluster is a millionth of the one around it: no map of a round sees into the next
+  generate::Generator generator(90);
+  sagitta::detail::OrderStatistics<double> statistics;
+  VectorXd values = generate::vector(generator, 20000);
+  for (Index i = 0; i < values.size(); ++i) {
+    const double width = std::pow(1e-6, static_cast<double>(generate::whole(generator, 0, 2)));
+    values[i] = 1 + width * values[i] * 1e-2;
+  }
+  CHECK(ranks_agree<double>(values, statistics));
+  // distances to a point fall by 2^-8 from cluster to cluster, down to the last bit, around 1 and around 0
+  for (const double centre : {1.0, 0.0}) {
+    for (Index i = 0; i < values.size(); ++i)
+      values[i] =
+          centre + std::ldexp(generate::uniform(generator, 1, 2),
+                              -8 * static_cast<int>(generate::whole(generator, 1, centre == 0 ? 120 : 6)));
+    CHECK(ranks_agree<double>(values, statistics));
+  }
 }
 
 TEST_CASE("the Wasserstein gradient is that of its value") {

@@ -60,6 +60,24 @@ decltype(auto) in_memory(const Eigen::DenseBase<Derived>& A) {
   }
 }
 
+// Whether n values in a row are all finite. An exponent of ones, plus one, carries into the sign bit; the
+// carries of a block are collected by OR, which every instruction set has for packets of both sizes.
+template <class Scalar>
+bool all_finite(const Scalar* values, Index n) {
+  using Bits = FloatBits<Scalar>;
+  using Integer = typename Bits::Integer;
+  constexpr Integer carry = Integer{1} << (std::numeric_limits<Scalar>::digits - 1);
+  constexpr Index lanes = 64 / sizeof(Scalar);
+  Integer seen[lanes] = {};
+  Index i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (Index lane = 0; lane < lanes; ++lane)  // of a known length: a packet also at -O2
+      seen[lane] |= (std::bit_cast<Integer>(values[i + lane]) & Bits::infinity) + carry;
+  for (; i < n; ++i) seen[0] |= (std::bit_cast<Integer>(values[i]) & Bits::infinity) + carry;
+  for (Index lane = 1; lane < lanes; ++lane) seen[0] |= seen[lane];
+  return (seen[0] & Bits::sign) == 0;
+}
+
 // max |A_ij| of a matrix in memory, 0 for an empty one. Throws where a coefficient is NaN or infinite.
 // O(size).
 template <class Derived>
@@ -67,29 +85,40 @@ typename Derived::Scalar largest_magnitude(const Eigen::DenseBase<Derived>& A, c
                                            const char* argument) {
   static_assert(has_direct_access<Derived>);
   using Scalar = typename Derived::Scalar;
-  using Bits = FloatBits<Scalar>;
+  constexpr Index block = 2048;  // whose maximum is taken while it is still in the cache
   const Derived& a = A.derived();
-  if (a.size() == 0) return 0;
-  const Index inner = a.innerSize();
-  typename Bits::Integer largest = 0;
-  for (Index outer = 0; outer < a.outerSize(); ++outer) {
-    const Scalar* values = a.data() + outer * a.outerStride();
-    if (a.innerStride() == 1) {
-      for (Index i = 0; i < inner; ++i) largest = std::max(largest, Bits::magnitude(values[i]));
-    } else {
-      for (Index i = 0; i < inner; ++i)
-        largest = std::max(largest, Bits::magnitude(values[i * a.innerStride()]));
+  Scalar largest = 0;
+  bool finite = true;
+  const auto look = [&](const Scalar* values, Index n) {
+    for (Index first = 0; first < n && finite; first += block) {
+      const Index count = std::min(block, n - first);
+      finite = all_finite(values + first, count);
+      const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> part(values + first, count);
+      if (finite) largest = std::max(largest, part.abs().maxCoeff());
+    }
+  };
+  const bool dense = a.innerStride() == 1;
+  if (dense && (a.outerSize() <= 1 || a.outerStride() == a.innerSize())) {
+    look(a.data(), a.size());
+  } else {
+    for (Index outer = 0; outer < a.outerSize() && finite; ++outer) {
+      const Scalar* values = a.data() + outer * a.outerStride();
+      if (dense)
+        look(values, a.innerSize());
+      else
+        for (Index i = 0; i < a.innerSize(); ++i) look(values + i * a.innerStride(), 1);
     }
   }
-  if (largest >= Bits::infinity) {
+  if (!finite) {
     for (Index row = 0; row < a.rows(); ++row)
       for (Index col = 0; col < a.cols(); ++col)
         if (!is_finite(a.coeff(row, col)))
           reject(function, argument, "(", row, ", ", col, ") is ",
-                 Bits::magnitude(a.coeff(row, col)) == Bits::infinity ? "infinite" : "NaN",
+                 FloatBits<Scalar>::magnitude(a.coeff(row, col)) == FloatBits<Scalar>::infinity ? "infinite"
+                                                                                                : "NaN",
                  ", expected finite values");
   }
-  return std::bit_cast<Scalar>(largest);
+  return largest;
 }
 
 inline void check_threshold(double threshold, const char* function) {

@@ -6,120 +6,276 @@
 #include <utility>
 #include <vector>
 
-// Sorting for the Wasserstein penalty: stable by index, -0 equal to +0, and the last pass hands every value
-// to the caller at its rank instead of storing it.
+// The matching of the Wasserstein penalty: every element of an array gets the element of a sorted array that
+// has its rank. Equal elements rank by index, -0 equals +0. The array itself is never put in order.
+//
+// 1. Buckets. A non-decreasing map sends the values to some n / 12 buckets (n / 6 for double) of about equal
+// population. They are
+//    moved there in the order of their indices, and where each went is noted. The map is an estimate of the
+//    distribution function: a histogram of a sample over equal cells of the key (below), and a straight line
+//    within each cell. Keys are linear in the values within an octave and logarithmic from octave to octave,
+//    so a cell is a small part of an octave, where most densities hardly change.
+// 2. Ranks. In a bucket of m elements the rank of x among them is the number of smaller ones: m comparisons
+//    of a packet of x with one element each, without a branch. What lies behind the bucket is larger than
+//    all of it and counts nothing, so a fixed number of comparisons serves every m up to it. The counts of a
+//    bucket add up to 0 + 1 + ... + m - 1 unless there are equal elements; only then are those compared, too.
+//    The match takes the place of the element in the bucket.
+// 3. Back. Each element fetches its match from where it went. Gathering here, rather than scattering from the
+//    buckets, is what makes it fast: a store that misses the cache costs several times a load that does.
+//
+// A bucket of more than `dense` elements is matched as an array of its own, with a map of its own, so a
+// distribution that defies the first map (narrow clusters, masses of equal values, all exponents at once)
+// costs another round on the elements concerned; after `rounds` of them, a comparison sort. Arrays that do
+// not fit the caches begin with a round of some hundred large buckets, so that all of step 2 is in cache and
+// steps 1 and 3 run along as many streams.
 namespace sagitta::detail {
-
-// Floating-point numbers as integers of the same order: negative ones have all bits flipped, the others the
-// sign bit. With the index beside it, in one integer where 64 bits hold both.
-template <class Scalar>
-struct SortItem;
-
-template <>
-struct SortItem<float> {
-  std::uint64_t packed;
-  SortItem() = default;
-  SortItem(std::uint32_t key, std::uint32_t index) : packed((std::uint64_t{key} << 32) | index) {}
-  std::uint32_t key() const { return static_cast<std::uint32_t>(packed >> 32); }
-  std::uint32_t index() const { return static_cast<std::uint32_t>(packed); }
-  bool operator<(const SortItem& other) const { return packed < other.packed; }
-};
-
-template <>
-struct SortItem<double> {
-  std::uint64_t bits;
-  std::uint32_t at;
-  SortItem() = default;
-  SortItem(std::uint64_t key, std::uint32_t index) : bits(key), at(index) {}
-  std::uint64_t key() const { return bits; }
-  std::uint32_t index() const { return at; }
-  bool operator<(const SortItem& other) const {
-    return bits != other.bits ? bits < other.bits : at < other.at;
-  }
-};
 
 template <class Scalar>
 class OrderStatistics {
   using Bits = FloatBits<Scalar>;
   using Key = typename Bits::Integer;
-  static constexpr int digit_bits = 11;
-  static constexpr int digits = (int(sizeof(Scalar)) * 8 + digit_bits - 1) / digit_bits;
-  static constexpr std::size_t buckets = std::size_t{1} << digit_bits;
-  static constexpr Index few = 256;  // up to here a comparison sort is faster than counting digits
+  static constexpr std::size_t group = 64 / sizeof(Scalar);  // elements whose ranks are counted together
+  static constexpr std::size_t usual = group * 3 / 4;        // mean population of a bucket
+  static constexpr std::size_t dense = 64;                   // a multiple of group
+  static constexpr std::size_t chunk = 256;                  // elements handed on at a time
+  static constexpr std::size_t in_cache = (std::size_t{1} << 20) / sizeof(Scalar);
+  static constexpr std::size_t ahead = 128;  // elements whose matches are fetched before their turn
+  static constexpr std::size_t rounds = 6;
 
+  // widths of cells times 16 bits must fit into 32
+  static_assert(dense % group == 0 && in_cache / usual < 32766);
+
+  // Floating-point numbers as integers of the same order: negative ones have all bits flipped, the others the
+  // sign bit; -0 becomes +0 first.
   static Key key_of(Scalar x) {
     Key bits = std::bit_cast<Key>(x);
-    if (bits == Bits::sign) bits = 0;  // -0
-    return (bits & Bits::sign) != 0 ? ~bits : bits | Bits::sign;
-  }
-  static Scalar value_of(Key key) {
-    return std::bit_cast<Scalar>((key & Bits::sign) != 0 ? key ^ Bits::sign : ~key);
-  }
-  static std::size_t digit_of(Key key, int digit) {
-    return static_cast<std::size_t>(key >> (digit * digit_bits)) & (buckets - 1);
+    bits = bits == Bits::sign ? 0 : bits;
+    return bits ^ ((Key{0} - (bits >> (8 * sizeof(Key) - 1))) | Bits::sign);
   }
 
+  // From a value to its bucket, non-decreasing. Cells are the leading bits of the distance from the smallest
+  // key, stretched to 32 bits; bucket = floor(start + rest * width) for the next 16 bits, the start in units
+  // of 2^-16 of a bucket, the width in halves. The smallest value goes to bucket 0 and the largest to
+  // another: the first cell is a bucket at least, and the largest value, whose leading bit is set, is not in
+  // it.
+  class BucketMap {
+   public:
+    // buckets: wanted, fewer than 32766; up to two more are used
+    void fit(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, std::size_t buckets) {
+      low_ = key_of(smallest);
+      stretch_ = std::countl_zero(static_cast<Key>(key_of(largest) - low_));
+      const int bits = n > in_cache ? 11 : n > 16384 ? 10 : n > 2048 ? 9 : 8;
+      cell_shift_ = 32 - bits;
+      cells_.assign(std::size_t{1} << bits, {0, 0});
+      const std::size_t step = n / 2048 + 2, sample = (n + step - 1) / step;
+      for (std::size_t i = 0; i < n; i += step)
+        ++cells_[distance(values[i], low_, stretch_) >> cell_shift_].half_width;
+      const auto unit = static_cast<std::uint32_t>((buckets << 16) / sample);
+      std::uint32_t start = 0, width = 1u << 16;  // one bucket for the first cell
+      for (Cell& cell : cells_) {
+        width += cell.half_width * unit;
+        cell = {start, width >> 15};
+        start += std::exchange(width, 0u);
+      }
+    }
+    // buckets[i] of values[i], for up to `chunk` of them; buckets must be known to the compiler as an array
+    // of its own, for packets that gather cells
+    void operator()(const Scalar* values, std::size_t n, std::array<std::uint32_t, chunk>& buckets) const {
+      const Cell* const cells = cells_.data();
+      const int shift = cell_shift_, stretch = stretch_;
+      const Key low = low_;
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::uint32_t from_low = distance(values[i], low, stretch);
+        const std::uint32_t cell = from_low >> shift, rest = (from_low >> (shift - 16)) & 0xFFFF;
+        buckets[i] = (cells[cell].start + ((rest * cells[cell].half_width) >> 1)) >> 16;
+      }
+    }
+
+   private:
+    struct Cell {
+      std::uint32_t start, half_width;
+    };
+    static std::uint32_t distance(Scalar x, Key low, int stretch) {
+      return static_cast<std::uint32_t>(((key_of(x) - low) << stretch) >> (8 * sizeof(Key) - 32));
+    }
+    Key low_ = 0;
+    int stretch_ = 0, cell_shift_ = 0;
+    std::vector<Cell> cells_;
+  };
+
+  struct Into {
+    Scalar* out;
+    void operator()(Index first, Index count, const Scalar* matches) const {
+      std::copy_n(matches, count, out + first);
+    }
+  };
+
+  // what a round remembers
+  struct Round {
+    BucketMap map;
+    std::vector<std::uint32_t> place;  // of each element: its bucket, then its place among `values`
+    std::vector<std::uint32_t> end;    // of each bucket
+    std::vector<Scalar> values;        // bucket by bucket, then `dense` of the largest number there is
+  };
+
  public:
-  // Calls visit(rank, index, value) once for every element: value = values[index] (a -0 as +0) is the
-  // rank-th smallest, equal values in the order of their indices. The order of the calls depends on the
-  // values alone. Throws std::invalid_argument for NaN or infinity before the first call. O(n): one counting
-  // pass and up to ceil(bits / 11) passes of least significant digit first.
+  // Calls visit(first, count, matches) for consecutive blocks of indices first, ..., first + count - 1, from
+  // the first index to the last, where matches[i] = sorted[rank of values[first + i]].
+  //   sorted: n numbers in ascending order
+  // A block has at most 256 elements.
+  // Throws std::invalid_argument for NaN or infinity before the first call. O(n) for values of a density,
+  // O(n log n) at worst; 8 (float) or 12 bytes of scratch an element.
   template <class Visit>
-  void visit_sorted(const Scalar* values, Index n, const char* function, Visit visit) {
+  void match(const Scalar* values, Index n, const Scalar* sorted, const char* function, Visit visit) {
     if (n > Index{0xFFFFFFFF}) reject(function, "theta has ", n, " elements, expected fewer than 2^32");
-    check(values, n, function);
-    const auto count = static_cast<std::size_t>(n);
-    from_.resize(count);
-    if (n <= few) {
-      for (std::size_t i = 0; i < count; ++i) from_[i] = {key_of(values[i]), static_cast<std::uint32_t>(i)};
-      std::sort(from_.begin(), from_.end());
-      for (std::size_t i = 0; i < count; ++i)
-        visit(Index(i), Index(from_[i].index()), value_of(from_[i].key()));
-      return;
-    }
-    to_.resize(count);
-    for (auto& digit : offsets_) digit.fill(0);
-    for (std::size_t i = 0; i < count; ++i) {
-      const Key key = key_of(values[i]);
-      from_[i] = {key, static_cast<std::uint32_t>(i)};
-      for (int digit = 0; digit < digits; ++digit) ++offsets_[std::size_t(digit)][digit_of(key, digit)];
-    }
-    int last = digits - 1;  // a digit that all keys share needs no pass
-    while (last > 0 && shared(last, n)) --last;
-    for (int digit = 0; digit < last; ++digit) {
-      if (shared(digit, n)) continue;
-      auto& offset = start_offsets(digit);
-      for (const SortItem<Scalar>& item : from_) to_[offset[digit_of(item.key(), digit)]++] = item;
-      std::swap(from_, to_);
-    }
-    auto& offset = start_offsets(last);
-    for (const SortItem<Scalar>& item : from_)
-      visit(Index(offset[digit_of(item.key(), last)]++), Index(item.index()), value_of(item.key()));
+    if (!all_finite(values, n))
+      for (Index i = 0; i < n; ++i)
+        if (!is_finite(values[i]))
+          reject(function, "theta(", i, ") is NaN or infinite, expected finite values");
+    match_run(values, static_cast<std::size_t>(n), sorted, 0, visit);
   }
 
  private:
-  static void check(const Scalar* values, Index n, const char* function) {
-    Key largest = 0;
-    for (Index i = 0; i < n; ++i) largest = std::max(largest, Bits::magnitude(values[i]));
-    if (largest < Bits::infinity) return;
-    for (Index i = 0; i < n; ++i)
-      if (!is_finite(values[i]))
-        reject(function, "theta(", i, ") is NaN or infinite, expected finite values");
-  }
-  bool shared(int digit, Index n) const {
-    const auto& counts = offsets_[std::size_t(digit)];
-    return counts[digit_of(from_[0].key(), digit)] == static_cast<std::uint32_t>(n);
-  }
-  std::array<std::uint32_t, buckets>& start_offsets(
-      int digit) {  // counts become the first rank of each bucket
-    auto& counts = offsets_[std::size_t(digit)];
-    std::uint32_t rank = 0;
-    for (std::uint32_t& count : counts) rank += std::exchange(count, rank);
-    return counts;
+  template <class Visit>
+  void match_run(const Scalar* values, std::size_t n, const Scalar* sorted, std::size_t depth,
+                 const Visit& visit) {
+    if (n == 0) return;
+    const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> all(values, static_cast<Index>(n));
+    const Scalar smallest = all.minCoeff(), largest = all.maxCoeff();
+    if (smallest == largest) {
+      hand_on(sorted, n, visit);
+      return;
+    }
+    if (depth == rounds) return match_by_comparison(values, n, sorted, visit);
+
+    Round& round = rounds_[depth];
+    distribute(values, n, smallest, largest, round);
+    Scalar* const moved = round.values.data();
+    std::size_t begin = 0;
+    for (std::size_t bucket = 0; bucket < round.end.size();) {
+      if (const std::size_t size = round.end[bucket] - begin; size > dense) {
+        Scalar* const out = moved + begin;  // in place: the call has its own copy of what it has to read
+        match_run(out, size, sorted + begin, depth + 1, Into{out});
+        begin += size;
+        ++bucket;
+      } else {
+        bucket = rank_buckets(round, bucket, begin);
+        const std::size_t count = round.end[bucket - 1] - begin;
+        for (std::size_t i = 0; i < count; ++i) moved[begin + i] = sorted[begin + rank_[i]];
+        begin += count;
+      }
+    }
+    std::array<Scalar, chunk> matches;
+    for (std::size_t first = 0; first < n; first += chunk) {
+      const std::size_t count = std::min(chunk, n - first);
+      const std::uint32_t* const place = round.place.data() + first;
+      if (n > in_cache && first + chunk + ahead < n)
+        for (std::size_t i = 0; i < count; ++i) Eigen::internal::prefetch(moved + place[i + ahead]);
+      for (std::size_t i = 0; i < count; ++i) matches[i] = moved[place[i]];
+      visit(static_cast<Index>(first), static_cast<Index>(count), matches.data());
+    }
   }
 
-  std::vector<SortItem<Scalar>> from_, to_;
-  std::array<std::array<std::uint32_t, buckets>, std::size_t{digits}> offsets_;
+  static void distribute(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, Round& round) {
+    const std::size_t wanted = n > in_cache ? std::min<std::size_t>(n / 16384, 512) : n / usual;
+    if (round.place.size() < n) round.place.resize(n), round.values.resize(n + dense);
+    round.map.fit(values, n, smallest, largest, wanted);
+    std::uint32_t* const place = round.place.data();
+    round.end.assign(wanted + 2, 0);
+    std::uint32_t* const end = round.end.data();
+    std::array<std::uint32_t, chunk> buckets;
+    for (std::size_t first = 0; first < n; first += chunk) {
+      const std::size_t count = std::min(chunk, n - first);
+      round.map(values + first, count, buckets);
+      for (std::size_t i = 0; i < count; ++i) ++end[place[first + i] = buckets[i]];
+    }
+    std::uint32_t start = 0;
+    for (std::uint32_t& count : round.end) start += std::exchange(count, start);
+    Scalar* const moved = round.values.data();
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint32_t to = end[place[i]]++;  // the start of a bucket becomes its end
+      place[i] = to;
+      moved[to] = values[i];
+    }
+    std::fill_n(moved + n, dense, std::numeric_limits<Scalar>::max());
+  }
+
+  // Ranks of the elements of some whole buckets from `bucket` on, whose first element is `begin`, counted
+  // from there; returns the bucket behind the last one.
+  std::size_t rank_buckets(const Round& round, std::size_t bucket, std::size_t begin) {
+    const std::size_t first = bucket;
+    const Scalar* const values = round.values.data() + begin;
+    std::size_t done = 0;
+    for (; bucket < round.end.size(); ++bucket) {
+      const std::size_t size = round.end[bucket] - begin - done;
+      if (size > dense || done + size > chunk) break;
+      for (std::size_t i = 0; i < size; i += group)  // the last group may write on, into the next bucket
+        count_smaller(values + done, values + done + i, size, done, rank_.data() + done + i);
+      done += size;
+    }
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < done; ++i) sum += rank_[i];
+    if (2 * sum == done * (done - 1)) return bucket;
+    std::size_t start = 0;
+    for (std::size_t b = first; b < bucket; ++b) {
+      const std::size_t end = round.end[b] - begin;
+      sum = 0;
+      for (std::size_t i = start; i < end; ++i) sum += rank_[i] - start;
+      if (2 * sum != (end - start) * (end - start - 1))
+        for (std::size_t i = start; i < end; ++i)
+          for (std::size_t j = start; j < i; ++j) rank_[i] += values[j] == values[i];
+      start = end;
+    }
+    return bucket;
+  }
+
+  // rank[i] = start + how many of the first `size` values are below x[i], for a group of x; counted in
+  // Scalar, which is exact
+  static void count_smaller(const Scalar* values, const Scalar* x, std::size_t size, std::size_t start,
+                            std::uint32_t* rank) {
+    using namespace Eigen::internal;
+    using Packet = typename packet_traits<Scalar>::type;
+    constexpr std::size_t lanes = packet_traits<Scalar>::size, packets = group / lanes;
+    static_assert(group % lanes == 0);
+    const Packet one = pset1<Packet>(Scalar(1));
+    Packet xs[packets], counts[packets];
+    for (std::size_t p = 0; p < packets; ++p) {
+      xs[p] = ploadu<Packet>(x + p * lanes);
+      counts[p] = pset1<Packet>(static_cast<Scalar>(start));
+    }
+    const auto compare = [&](std::size_t i) {
+      const Packet value = pset1<Packet>(values[i]);
+      for (std::size_t p = 0; p < packets; ++p) counts[p] = padd(counts[p], pand(pcmp_lt(value, xs[p]), one));
+    };
+    for (std::size_t i = 0; i < group; ++i) compare(i);
+    for (std::size_t i = group; i < size; ++i) compare(i);
+    alignas(64) Scalar smaller[group];
+    for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * lanes, counts[p]);
+    for (std::size_t i = 0; i < group; ++i)
+      rank[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(smaller[i]));
+  }
+
+  template <class Visit>
+  static void hand_on(const Scalar* matches, std::size_t n, const Visit& visit) {
+    for (std::size_t first = 0; first < n; first += chunk)
+      visit(static_cast<Index>(first), static_cast<Index>(std::min(chunk, n - first)), matches + first);
+  }
+
+  template <class Visit>
+  static void match_by_comparison(const Scalar* values, std::size_t n, const Scalar* sorted,
+                                  const Visit& visit) {
+    std::vector<std::uint32_t> order(n);
+    for (std::size_t i = 0; i < n; ++i) order[i] = static_cast<std::uint32_t>(i);
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return values[a] != values[b] ? values[a] < values[b] : a < b;
+    });
+    std::vector<Scalar> matches(n);
+    for (std::size_t i = 0; i < n; ++i) matches[order[i]] = sorted[i];
+    hand_on(matches.data(), n, visit);
+  }
+
+  std::array<Round, rounds> rounds_;
+  std::array<std::uint32_t, chunk + group> rank_;
 };
 
 }  // namespace sagitta::detail

@@ -104,7 +104,7 @@ class L2InitPenalty : public detail::PenaltyOnParameters<L2InitPenalty> {
 
 // The paper's Wasserstein regulariser (section 5): sum (theta_(i) - theta0_(i))^2 over the order statistics
 // of each tensor. Equal elements are matched in the order of their indices in memory. The initial order
-// statistics are sorted once; on the CPU the core's radix sort ranks the parameters, elsewhere the device
+// statistics are sorted once; on the CPU the core ranks the parameters, elsewhere the device
 // does. No graph goes through the sort: the matching is constant almost everywhere. NaN or infinity in a
 // parameter throws on the CPU and gives NaN elsewhere.
 class WassersteinPenalty : public detail::PenaltyOnParameters<WassersteinPenalty> {
@@ -140,8 +140,9 @@ class WassersteinPenalty : public detail::PenaltyOnParameters<WassersteinPenalty
     const Scalar* const initial = sorted.data_ptr<Scalar>();
     Scalar* const out = target.data_ptr<Scalar>();
     sagitta::detail::OrderStatistics<Scalar> scratch;
-    scratch.visit_sorted(values.data_ptr<Scalar>(), values.numel(), "WassersteinPenalty",
-                         [&](Index rank, Index index, Scalar) { out[index] = initial[rank]; });
+    scratch.match(
+        values.data_ptr<Scalar>(), values.numel(), initial, "WassersteinPenalty",
+        [out](Index first, Index count, const Scalar* matches) { std::copy_n(matches, count, out + first); });
   }
 
   std::vector<at::Tensor> sorted_;
