@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <sagitta/detail/bracket.hpp>
+#include <sagitta/detail/counted_rank.hpp>
 #include <sagitta/spectrum.hpp>
 
 // How many directions a matrix has. `effective_rank` is the paper's (section 4); two other quantities of the
@@ -27,6 +28,23 @@ EffectiveRank spectrum_effective_rank(const Eigen::DenseBase<Derived>& values, d
   return detail::bracketed_rank(sorted, 0.0, threshold, sorted.size());
 }
 
+namespace detail {
+
+// The rank of the |eigenvalues| of a scaled symmetric matrix, which is used up and has an error of
+// `input_error` in norm: by counting eigenvalues where that certifies it, else by all of them.
+inline EffectiveRank symmetric_rank(SymmetricBlocks&& A, double threshold, double input_error) {
+  const Index n = A.size();
+  const Tridiagonal T = tridiagonalize(std::move(A));
+  if (n > 0 && threshold < 1)
+    if (const auto certified = counted_rank(T, threshold, input_error)) return *certified;
+  Spectrum spectrum = symmetric_spectrum(T);
+  spectrum.values = spectrum.values.cwiseAbs();
+  std::sort(spectrum.values.begin(), spectrum.values.end(), std::greater<>());
+  return bracketed_rank(spectrum.values, spectrum.error + input_error, threshold, n);
+}
+
+}  // namespace detail
+
 // The effective rank of a symmetric matrix, of its |eigenvalues|: of a Hessian, a Gram matrix, a Fisher.
 //   A: n x n, float or double, any Eigen expression; only its lower triangle is read
 //   input_error: a bound on |A - B|_2 where the rank of another matrix B is asked for, of which A is a
@@ -44,12 +62,9 @@ EffectiveRank symmetric_effective_rank(const Eigen::MatrixBase<Derived>& A, doub
   detail::check_threshold(threshold, name);
   if (!detail::is_finite(input_error) || input_error < 0)
     detail::reject(name, "input_error is ", input_error, ", expected a finite number >= 0");
-  const detail::Scaled work = detail::scaled(A, name, "A", true);
-  detail::Spectrum spectrum = detail::symmetric_spectrum(work.matrix);
-  spectrum.values = spectrum.values.cwiseAbs();
-  std::sort(spectrum.values.begin(), spectrum.values.end(), std::greater<>());
-  return detail::bracketed_rank(spectrum.values, spectrum.error + std::ldexp(input_error, -work.exponent),
-                                threshold, A.rows());
+  detail::SymmetricBlocks work(A);
+  const int exponent = work.scale(name, "A");
+  return detail::symmetric_rank(std::move(work), threshold, std::ldexp(input_error, -exponent));
 }
 
 namespace detail {
@@ -66,7 +81,9 @@ inline EffectiveRank effective_rank_by_gram(const Eigen::MatrixXd& A, double thr
     K.selfadjointView<Eigen::Lower>().rankUpdate(A.transpose());
   // entry (i, j) of K is off by about sqrt(large) eps |a_i| |a_j|, so K by that times its trace
   const double product_error = 4 * std::sqrt(static_cast<double>(large)) * epsilon * K.trace();
-  const Spectrum squares = symmetric_spectrum(K);
+  const Tridiagonal T = tridiagonalize(K);
+  if (const auto certified = counted_rank(T, threshold, product_error, Of::square_roots)) return *certified;
+  const Spectrum squares = symmetric_spectrum(T);
   const double delta = squares.error + product_error;
   const Eigen::VectorXd values = squares.values.cwiseMax(0).cwiseSqrt();
   Eigen::VectorXd errors(small);
