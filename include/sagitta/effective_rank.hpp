@@ -3,6 +3,7 @@
 #include <cmath>
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/counted_rank.hpp>
+#include <sagitta/detail/row_products.hpp>
 #include <sagitta/spectrum.hpp>
 
 // How many directions a matrix has. `effective_rank` is the paper's (section 4); two other quantities of the
@@ -74,11 +75,7 @@ namespace detail {
 // most min(delta / sigma, sqrt(delta)), which the bracket includes.
 inline EffectiveRank effective_rank_by_gram(const Eigen::MatrixXd& A, double threshold) {
   const Index small = std::min(A.rows(), A.cols()), large = std::max(A.rows(), A.cols());
-  Eigen::MatrixXd K = Eigen::MatrixXd::Zero(small, small);
-  if (A.rows() <= A.cols())
-    K.selfadjointView<Eigen::Lower>().rankUpdate(A);
-  else
-    K.selfadjointView<Eigen::Lower>().rankUpdate(A.transpose());
+  const Eigen::MatrixXd K = A.rows() <= A.cols() ? row_gram(A) : row_gram(A.transpose());
   // entry (i, j) of K is off by about sqrt(large) eps |a_i| |a_j|, so K by that times its trace
   const double product_error = 4 * std::sqrt(static_cast<double>(large)) * epsilon * K.trace();
   const Tridiagonal T = tridiagonalize(K);

@@ -116,12 +116,16 @@ inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, d
 template <LayerTraceRange Layers>
 EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99) {
   const Eigen::MatrixXd K = gram(layers);
-  Index parameters = 0, widest = 1;
-  double size = 0;
+  Index parameters = 0, widest = 1, positions = 1;
   for (const auto& layer : layers) {
     parameters += layer.parameters();
     widest = std::max(widest, layer.positions * (layer.inputs.cols() + layer.backprops.cols()));
-    size += detail::uncancelled_trace(layer);
+    positions = std::max(positions, layer.positions);
+  }
+  double size = K.trace();  // with one position nothing cancels
+  if (positions > 1) {
+    size = 0;
+    for (const auto& layer : layers) size += detail::uncancelled_trace(layer);
   }
   const double error = 4 * std::sqrt(static_cast<double>(widest)) * detail::epsilon * size;
   return detail::gradient_rank(K, parameters, error, threshold);

@@ -101,11 +101,7 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   }
   // saturated probabilities can make B tiny: bring it back to scale before it is squared
   B = detail::scaled(B, name, "J").matrix;
-  Eigen::MatrixXd K = Eigen::MatrixXd::Zero(n, n);
-  if (n == P)
-    K.selfadjointView<Eigen::Lower>().rankUpdate(B.transpose());
-  else
-    K.selfadjointView<Eigen::Lower>().rankUpdate(B);
+  const Eigen::MatrixXd K = n == P ? detail::row_gram(B.transpose()) : detail::row_gram(B);
   return symmetric_effective_rank(K, threshold, gram_error(K, std::max(P, M * columns)));
 }
 

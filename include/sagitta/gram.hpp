@@ -45,23 +45,12 @@ concept LayerTraceRange = std::ranges::forward_range<Range> && requires {
 //   G: d x M, float or double, any Eigen expression; a column is the gradient of one sample
 // Returns M x M, symmetric to the bit. Products and sums are formed in double for float input too. M = 0
 // gives 0 x 0. Throws std::invalid_argument for NaN or infinity, and where the squares leave the range of
-// double. d M^2 operations; no copy of a double matrix, blocks of a float one.
+// double. d M^2 operations; G is copied in blocks only.
 template <class Derived>
 Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
   const auto& gradients = detail::in_memory(G);
   const auto largest = detail::largest_magnitude(gradients, "gram", "G");
-  Eigen::MatrixXd K = Eigen::MatrixXd::Zero(G.cols(), G.cols());
-  if (gradients.size() == 0) return K;  // Eigen 3.4 divides by zero in products of depth 0
-  if constexpr (std::is_same_v<typename Derived::Scalar, double>) {
-    K.selfadjointView<Eigen::Lower>().rankUpdate(gradients.transpose());
-  } else {
-    constexpr Index block = 1024;
-    Eigen::MatrixXd wide;
-    for (Index first = 0; first < G.rows(); first += block) {
-      wide = gradients.middleRows(first, std::min(block, G.rows() - first)).template cast<double>();
-      K.selfadjointView<Eigen::Lower>().rankUpdate(wide.transpose());
-    }
-  }
+  Eigen::MatrixXd K = detail::row_gram(gradients.transpose());
   detail::finish_gram(K, largest);
   return K;
 }
