@@ -1,6 +1,7 @@
 #include <sagitta/detail/tridiagonal.hpp>
 
 #include <sagitta/detail/counted_rank.hpp>
+#include <sagitta/detail/row_products.hpp>
 
 #include "catch.hpp"
 #include "generate.hpp"
@@ -223,6 +224,31 @@ TEST_CASE("the band of the first stage is a band of the same matrix") {
     CHECK(std::abs(B.norm() - A.norm()) <= 100 * eps * A.norm());
     CHECK(std::abs((B * B * B).trace() - (A * A * A).trace()) <= 1000 * eps * std::pow(A.norm(), 3));
   }
+}
+
+TEST_CASE("any number of threads gives the same bits, and every job is done once") {
+  for (const Index threads : {1, 2, 3, 9}) {
+    std::vector<int> done(7, 0);
+    sagitta::detail::in_parallel(threads, 7, [&](Index job) { ++done[static_cast<std::size_t>(job)]; });
+    CHECK(done == std::vector<int>(7, 1));
+    sagitta::detail::in_parallel(threads, 0, [&](Index) { FAIL("there is no job"); });
+  }
+  generate::Generator generator(48);
+  const Index n = 420;
+  MatrixXd A = generate::matrix(generator, n, n);
+  A = (A + A.transpose()).eval();
+  Band one = sagitta::detail::reduce_to_band(SymmetricBlocks(A));
+  for (const Index threads : {2, 3, 8}) {
+    Band other = sagitta::detail::reduce_to_band(SymmetricBlocks(A), threads);
+    Index differing = 0;
+    for (Index j = 0; j < n; ++j)
+      for (Index i = j; i < std::min(n, j + Band::width + 1); ++i) differing += one(i, j) != other(i, j);
+    CHECK(differing == 0);
+  }
+  const MatrixXd X = generate::matrix(generator, 500, 130), K = sagitta::detail::row_gram(X);
+  CHECK(sagitta::detail::row_gram(X, 3) == K);
+  CHECK((K - X * X.transpose()).triangularView<Eigen::Lower>().toDenseMatrix().norm() <=
+        130 * eps * X.squaredNorm());
 }
 
 TEST_CASE("Sturm counts are those of extended precision but for the rounding of T") {

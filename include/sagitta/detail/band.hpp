@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sagitta/detail/parallel.hpp>
 #include <sagitta/detail/symmetric_blocks.hpp>
 #include <sagitta/detail/tile_product.hpp>
 
@@ -127,6 +128,31 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
   return R;
 }
 
+// C += X^T Y over the rows from `first` on
+inline void add_inner_products(const TallRows& X, const TallRows& Y, Index first, SmallSquare& C) {
+  constexpr Index width = Band::width;
+  add_product(C.data(), width, X.data() + first * width, width, Y.data() + first * width, width, 1, width,
+              width, X.rows() - first);
+}
+
+// Y += X C over the rows from `first` on; X.rows() - first is a multiple of 8
+inline void add_combinations(const TallRows& X, const SmallSquare& C, Index first, TallRows& Y) {
+  constexpr Index width = Band::width;
+  const SmallSquare transposed = C.transpose();  // a row of Y is a column of C^T X^T
+  add_product(Y.data() + first * width, width, transposed.data(), width, X.data() + first * width, 1, width,
+              width, X.rows() - first, width);
+}
+
+// T, upper triangular, of the product of reflections I - V T V^T: T^-1 + T^-T = V^T V
+inline SmallSquare compact_factor(const TallRows& V, Index first) {
+  SmallSquare M = SmallSquare::Zero(), T = SmallSquare::Identity();
+  add_inner_products(V, V, first, M);
+  for (Index j = 1; j < Band::width; ++j)
+    for (Index i = j - 1; i >= 0; --i)
+      T(i, j) = -M.row(i).segment(i + 1, j - i).dot(T.col(j).segment(i + 1, j - i));
+  return T;
+}
+
 // Reduces a scaled A to a band.
 //
 // Panel by panel of `width` columns: the QR of what lies below the band, Q = I - V T V^T with T^-1 the upper
@@ -134,27 +160,33 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
 //   Q^T A Q = A - V W^T - W V^T,  W = P - V (T^T V^T P) / 2,  P = (A V) T.
 // As in one stage, a panel needs but its own columns of that to be up to date, and so the update waits and
 // each tile is fetched once a panel, for the update by the panel before and the product A V with this one.
-inline Band reduce_to_band(const SymmetricBlocks& A) {
+//
+// Columns of tiles are dealt out to four groups, there and back for an even load, each with a sum A V of its
+// own: as many threads can share the work, and any number of them gives the same bits.
+inline Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   constexpr Index width = Band::width, tile = SymmetricTiles::tile, area = tile * tile;
   const Index n = A.size();
   SymmetricTiles tiles(A);
   const Index count = tiles.count(), N = count * tile;
   Band band(n);
-  TallRows V = TallRows::Zero(N, width), W(N, width), Y(N, width);
+  const Index groups = count < 8 ? 1 : 4;
+  TallRows V = TallRows::Zero(N, width), W(N, width);
+  std::vector<TallRows> products(static_cast<std::size_t>(groups), TallRows(N, width));
   // the update that waits, A += left right^T: left = [V W] in tiles in columns, right = -[W V] in rows
   Eigen::VectorXd left(N * tile), right(N * tile);
-  Eigen::MatrixXd columns(tile, width);
   bool waiting = false;
   for (Index c = 0; c < n; c += width) {
-    const Index next = c + width, first_row = c / tile * tile, rest = N - next;
-    for (Index I = c / tile; I < count; ++I) {
-      columns =
-          Eigen::Map<const Eigen::MatrixXd>(tiles.at(I, c / tile) + (c - first_row) * tile, tile, width);
+    const Index next = c + width, first_row = c / tile * tile;
+    const auto fetch_panel = [&](Index I) {
+      alignas(64) double columns[tile * width];
+      const double* stored = tiles.at(I, c / tile) + (c - first_row) * tile;
+      std::copy(stored, stored + tile * width, columns);
       if (waiting)
-        add_product(columns.data(), tile, left.data() + I * area, tile, right.data() + c * tile, 1, tile,
-                    tile, width, tile);
-      V.middleRows(I * tile, tile) = columns;
-    }
+        add_product(columns, tile, left.data() + I * area, tile, right.data() + c * tile, 1, tile, tile,
+                    width, tile);
+      V.middleRows(I * tile, tile) = Eigen::Map<const Eigen::Matrix<double, tile, width>>(columns);
+    };
+    for (Index I = c / tile; I < count; ++I) fetch_panel(I);
     for (Index j = 0; j < width; ++j)
       for (Index i = j; i < width && c + i < n; ++i) band(c + i, c + j) = V(c + i, j);
     if (next >= n) break;
@@ -163,35 +195,35 @@ inline Band reduce_to_band(const SymmetricBlocks& A) {
     for (Index j = 0; j < width; ++j)
       for (Index i = 0; i <= j && next + i < n; ++i) band(next + i, c + j) = R(i, j);
 
-    Y.setZero();
-    for (Index J = next / tile; J < count; ++J)
-      for (Index I = J; I < count; ++I) {
-        double* a = tiles.at(I, J);
-        if (waiting)
-          add_product(a, tile, left.data() + I * area, tile, right.data() + J * area, 1, tile, tile, tile,
-                      tile);
-        const double *V_I = V.data() + I * tile * width, *V_J = V.data() + J * tile * width;
-        // by rows: a row of Y is a column of the product's transpose
-        add_product(Y.data() + I * tile * width, width, V_J, width, a, tile, 1, width, tile, tile);
-        if (I != J)
-          add_product(Y.data() + J * tile * width, width, V_I, width, a, 1, tile, width, tile, tile);
+    in_parallel(threads, groups, [&](Index group) {
+      TallRows& Y = products[static_cast<std::size_t>(group)];
+      Y.setZero();
+      for (Index J = next / tile; J < count; ++J) {
+        const Index turn = J % (2 * groups);
+        if (std::min(turn, 2 * groups - 1 - turn) != group) continue;
+        for (Index I = J; I < count; ++I) {
+          double* a = tiles.at(I, J);
+          if (waiting)
+            add_product(a, tile, left.data() + I * area, tile, right.data() + J * area, 1, tile, tile, tile,
+                        tile);
+          const double *V_I = V.data() + I * tile * width, *V_J = V.data() + J * tile * width;
+          // by rows: a row of Y is a column of the product's transpose
+          add_product(Y.data() + I * tile * width, width, V_J, width, a, tile, 1, width, tile, tile);
+          if (I != J)
+            add_product(Y.data() + J * tile * width, width, V_I, width, a, 1, tile, width, tile, tile);
+        }
       }
+    });
+    TallRows& Y = products.front();
+    for (std::size_t group = 1; group < products.size(); ++group)
+      Y.bottomRows(N - next) += products[group].bottomRows(N - next);
 
-    const double *V_rest = V.data() + next * width, *Y_rest = Y.data() + next * width;
-    double* W_rest = W.data() + next * width;
-    SmallSquare M = SmallSquare::Zero(), T = SmallSquare::Identity();
-    add_product(M.data(), width, V_rest, width, V_rest, width, 1, width, width, rest);
-    for (Index j = 1; j < width; ++j)
-      for (Index i = j - 1; i >= 0; --i)
-        T(i, j) = -M.row(i).segment(i + 1, j - i).dot(T.col(j).segment(i + 1, j - i));
-    Eigen::Matrix<double, width, width, Eigen::RowMajor> by_rows = T;
+    const SmallSquare T = compact_factor(V, next);
     W.setZero();
-    add_product(W_rest, width, by_rows.data(), width, Y_rest, 1, width, width, rest, width);  // P
-    M.setZero();
-    add_product(M.data(), width, V_rest, width, W_rest, width, 1, width, width, rest);
-    by_rows.noalias() = T.transpose().lazyProduct(M);
-    by_rows *= -0.5;
-    add_product(W_rest, width, by_rows.data(), width, V_rest, 1, width, width, rest, width);
+    add_combinations(Y, T, next, W);  // P
+    SmallSquare M = SmallSquare::Zero();
+    add_inner_products(V, W, next, M);
+    add_combinations(V, T.transpose().lazyProduct(M) * -0.5, next, W);
 
     for (Index I = next / tile; I < count; ++I) {
       Eigen::Map<Eigen::MatrixXd> to_left(left.data() + I * area, tile, tile),

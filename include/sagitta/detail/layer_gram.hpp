@@ -47,17 +47,17 @@ void with_matrix(const MatrixView<Scalar>& view, Work work) {
 // where the blocks are the same one
 template <class Scalar>
 void row_products(const MatrixView<Scalar>& view, Index first_i, Index count_i, Index first_j, Index count_j,
-                  RowPanels (&scratch)[2], Eigen::MatrixXd& out) {
+                  RowPanels (&scratch)[2], Eigen::MatrixXd& out, Index threads) {
   with_matrix(view, [&](const auto& X) {
     row_products(X.middleRows(first_i, count_i), X.middleRows(first_j, count_j), first_i == first_j, scratch,
-                 out);
+                 out, threads);
   });
 }
 
 // K += (D D^T) o (A A^T + [bias]), summed over positions, block by block of samples; lower triangle.
 // M^2 T^2 (fan_in + fan_out) operations, half of them saved on the diagonal blocks.
 template <class Scalar>
-void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
+void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index block = std::max<Index>(1, 512 / T);  // rows of a block: two tables of them stay in cache
   RowPanels scratch[2];
@@ -66,8 +66,8 @@ void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
     const Index ni = std::min(block, M - i);
     for (Index j = 0; j <= i; j += block) {
       const Index nj = std::min(block, M - j);
-      row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch, P);
-      row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch, Q);
+      row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch, P, threads);
+      row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch, Q, threads);
       if (layer.has_bias) Q.array() += 1;
       P.array() *= Q.array();
       if (T == 1) {
@@ -84,7 +84,7 @@ void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
 // K += G^T G with the layer's gradients G formed for some inputs at a time; lower triangle.
 // M T fan_in fan_out operations for G and M^2 fan_in fan_out for the product.
 template <class Scalar>
-void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
+void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index in = layer.inputs.cols(), out = layer.backprops.cols();
   if (M == 0 || out == 0) return;
@@ -101,13 +101,13 @@ void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
       a = inputs.block(m * T, first, T, count).template cast<double>();
       Eigen::Map<Eigen::MatrixXd>(G.col(m).data(), out, count).noalias() = d.transpose() * a;
     }
-    K += row_gram(G.transpose());
+    K += row_gram(G.transpose(), threads);
   }
   if (layer.has_bias) {
     G.resize(out, M);
     for (Index m = 0; m < M; ++m)
       G.col(m) = backprops.middleRows(m * T, T).template cast<double>().colwise().sum().transpose();
-    K += row_gram(G.transpose());
+    K += row_gram(G.transpose(), threads);
   }
 }
 
@@ -132,12 +132,12 @@ bool structured_is_cheaper(const LayerTrace<Scalar>& layer) {
 }
 
 template <class Scalar>
-void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
+void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
   if (K.size() == 0) return;
   if (structured_is_cheaper(layer))
-    add_structured(layer, K);
+    add_structured(layer, K, threads);
   else
-    add_materialized(layer, K);
+    add_materialized(layer, K, threads);
 }
 
 }  // namespace sagitta::detail

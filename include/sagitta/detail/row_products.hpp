@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <sagitta/detail/parallel.hpp>
 #include <sagitta/detail/tile_product.hpp>
 
 // Inner products of rows, X Y^T and X X^T, in double whatever X and Y are.
@@ -34,8 +35,9 @@ struct RowPanels {
 // Y.rows() cols operations, times two where not symmetric.
 template <class Left, class Right>
 void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Right>& Y, bool symmetric,
-                  RowPanels (&scratch)[2], Eigen::MatrixXd& out) {
+                  RowPanels (&scratch)[2], Eigen::MatrixXd& out, Index threads = 1) {
   constexpr Index height = RowPanels::height, depth = RowPanels::depth;
+  constexpr Index smallest_shared = 400;  // panel pairs: below, threads cost more than they bring
   const Index high = (X.rows() + height - 1) / height, wide = (Y.rows() + height - 1) / height;
   out.setZero(high * height, wide * height);
   for (Index first = 0; first < X.cols(); first += depth) {
@@ -43,19 +45,20 @@ void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Righ
     scratch[0].pack(X, first, count);
     if (!symmetric) scratch[1].pack(Y, first, count);
     const RowPanels& right = scratch[symmetric ? 0 : 1];
-    for (Index I = 0; I < high; ++I)
+    in_parallel(high * wide < smallest_shared ? 1 : threads, high, [&](Index I) {
       for (Index J = 0; J < (symmetric ? I + 1 : wide); ++J)
         add_product(out.data() + J * height * out.rows() + I * height, out.rows(), scratch[0].at(I), height,
                     right.at(J), height, 1, height, height, count);
+    });
   }
 }
 
 // X X^T, n x n, of which only the lower triangle is right. n^2 X.cols() operations.
 template <class Derived>
-Eigen::MatrixXd row_gram(const Eigen::MatrixBase<Derived>& X) {
+Eigen::MatrixXd row_gram(const Eigen::MatrixBase<Derived>& X, Index threads = 1) {
   RowPanels scratch[2];
   Eigen::MatrixXd out;
-  row_products(X, X, true, scratch, out);
+  row_products(X, X, true, scratch, out, threads);
   if (out.rows() == X.rows()) return out;
   return out.topLeftCorner(X.rows(), X.rows());
 }
