@@ -72,7 +72,7 @@ using SmallSquare = Eigen::Matrix<double, Band::width, Band::width>;
 // One pass over X a reflection: while rows are updated by one, their products with the next column x are
 // summed, g = X^T x. That gives |x| and, with v = (x - beta e) / s, the next X^T v = (g - beta X_head) / s.
 inline SmallSquare qr_by_rows(TallRows& X, Index first) {
-  constexpr Index width = Band::width, packets = width / lanes;
+  constexpr Index width = Band::width, packets = width / lanes, piece = 128;
   const Index N = X.rows();
   SmallSquare R = SmallSquare::Zero();
   alignas(64) double product[width] = {}, factor[width] = {};
@@ -94,26 +94,31 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
       R(k, k) = beta;
     }
 #pragma GCC unroll 3
-    for (Index a = 0; a < packets; ++a) {
-      g[a] = broadcast(0);
-      w[a] = load(factor + a * lanes);
-    }
+    for (Index a = 0; a < packets; ++a) w[a] = load(factor + a * lanes);
+    std::fill(product, product + width, 0.0);
     const Index next = std::min(k + 1, width - 1);
-    for (Index i = head; i < N; ++i) {
-      double* x = row(i);
-      const double v = k < 0 ? 0 : scale * (i == head ? x[k] - beta : x[k]);
-      const Packet minus_v = broadcast(-v);
-      Packet updated[packets];
+    for (Index start = head; start < N; start += piece) {  // sums in pieces, as in add_product
 #pragma GCC unroll 3
-      for (Index a = 0; a < packets; ++a) {
-        updated[a] = multiply_add(w[a], minus_v, load(x + a * lanes));
-        store(x + a * lanes, updated[a]);
+      for (Index a = 0; a < packets; ++a) g[a] = broadcast(0);
+      for (Index i = start; i < std::min(start + piece, N); ++i) {
+        double* x = row(i);
+        const double v = k < 0 ? 0 : scale * (i == head ? x[k] - beta : x[k]);
+        const Packet minus_v = broadcast(-v);
+        Packet updated[packets];
+#pragma GCC unroll 3
+        for (Index a = 0; a < packets; ++a) {
+          updated[a] = multiply_add(w[a], minus_v, load(x + a * lanes));
+          store(x + a * lanes, updated[a]);
+        }
+        if (k >= 0) x[k] = v;
+        if (i == head && k >= 0) continue;  // finished: a row of R
+        const Packet factor_next = broadcast(x[next]);
+#pragma GCC unroll 3
+        for (Index a = 0; a < packets; ++a) g[a] = multiply_add(updated[a], factor_next, g[a]);
       }
-      if (k >= 0) x[k] = v;
-      if (i == head && k >= 0) continue;  // finished: a row of R
-      const Packet factor_next = broadcast(x[next]);
 #pragma GCC unroll 3
-      for (Index a = 0; a < packets; ++a) g[a] = multiply_add(updated[a], factor_next, g[a]);
+      for (Index a = 0; a < packets; ++a)
+        store(product + a * lanes, Eigen::internal::padd(load(product + a * lanes), g[a]));
     }
     if (k >= 0) {
       double* at_head = row(head);
@@ -122,17 +127,16 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
         at_head[c] = 0;
       }
     }
-#pragma GCC unroll 3
-    for (Index a = 0; a < packets; ++a) store(product + a * lanes, g[a]);
   }
   return R;
 }
 
 // C += X^T Y over the rows from `first` on
 inline void add_inner_products(const TallRows& X, const TallRows& Y, Index first, SmallSquare& C) {
-  constexpr Index width = Band::width;
-  add_product(C.data(), width, X.data() + first * width, width, Y.data() + first * width, width, 1, width,
-              width, X.rows() - first);
+  constexpr Index width = Band::width, piece = 128;
+  for (; first < X.rows(); first += piece)
+    add_product(C.data(), width, X.data() + first * width, width, Y.data() + first * width, width, 1, width,
+                width, std::min(piece, X.rows() - first));
 }
 
 // Y += X C over the rows from `first` on; X.rows() - first is a multiple of 8
@@ -161,15 +165,16 @@ inline SmallSquare compact_factor(const TallRows& V, Index first) {
 // As in one stage, a panel needs but its own columns of that to be up to date, and so the update waits and
 // each tile is fetched once a panel, for the update by the panel before and the product A V with this one.
 //
-// Columns of tiles are dealt out to four groups, there and back for an even load, each with a sum A V of its
-// own: as many threads can share the work, and any number of them gives the same bits.
+// Strips of a few columns of tiles, of which a row finds its factors in cache, are dealt out to four groups,
+// there and back for an even load, each with a sum A V of its own: as many threads can share the work, and
+// any number of them gives the same bits.
 inline Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   constexpr Index width = Band::width, tile = SymmetricTiles::tile, area = tile * tile;
   const Index n = A.size();
   SymmetricTiles tiles(A);
   const Index count = tiles.count(), N = count * tile;
   Band band(n);
-  const Index groups = count < 8 ? 1 : 4;
+  const Index wide = count < 48 ? 4 : 8, groups = count < 8 ? 1 : 4;
   TallRows V = TallRows::Zero(N, width), W(N, width);
   std::vector<TallRows> products(static_cast<std::size_t>(groups), TallRows(N, width));
   // the update that waits, A += left right^T: left = [V W] in tiles in columns, right = -[W V] in rows
@@ -197,21 +202,23 @@ inline Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
 
     in_parallel(threads, groups, [&](Index group) {
       TallRows& Y = products[static_cast<std::size_t>(group)];
-      Y.setZero();
-      for (Index J = next / tile; J < count; ++J) {
-        const Index turn = J % (2 * groups);
+      Y.bottomRows(N - next).setZero();
+      const Index first = next / tile;
+      for (Index strip = first / wide; strip * wide < count; ++strip) {
+        const Index turn = strip % (2 * groups);
         if (std::min(turn, 2 * groups - 1 - turn) != group) continue;
-        for (Index I = J; I < count; ++I) {
-          double* a = tiles.at(I, J);
-          if (waiting)
-            add_product(a, tile, left.data() + I * area, tile, right.data() + J * area, 1, tile, tile, tile,
-                        tile);
-          const double *V_I = V.data() + I * tile * width, *V_J = V.data() + J * tile * width;
-          // by rows: a row of Y is a column of the product's transpose
-          add_product(Y.data() + I * tile * width, width, V_J, width, a, tile, 1, width, tile, tile);
-          if (I != J)
-            add_product(Y.data() + J * tile * width, width, V_I, width, a, 1, tile, width, tile, tile);
-        }
+        for (Index I = std::max(first, strip * wide); I < count; ++I)
+          for (Index J = std::max(first, strip * wide); J <= std::min(I, strip * wide + wide - 1); ++J) {
+            double* a = tiles.at(I, J);
+            if (waiting)
+              add_product(a, tile, left.data() + I * area, tile, right.data() + J * area, 1, tile, tile, tile,
+                          tile);
+            const double *V_I = V.data() + I * tile * width, *V_J = V.data() + J * tile * width;
+            // by rows: a row of Y is a column of the product's transpose
+            add_product(Y.data() + I * tile * width, width, V_J, width, a, tile, 1, width, tile, tile);
+            if (I != J)
+              add_product(Y.data() + J * tile * width, width, V_I, width, a, 1, tile, width, tile, tile);
+          }
       }
     });
     TallRows& Y = products.front();

@@ -141,7 +141,7 @@ inline std::optional<EffectiveRank> low_rank(const SymmetricBlocks& A, double th
                                              bool semidefinite) {
   constexpr Index width = Band::width;
   const Index n = A.size(), smallest = 192;
-  if (n < smallest) return std::nullopt;
+  if (n < smallest || threshold <= 0) return std::nullopt;
   const double trace = A.trace();
   if (trace <= 0) return std::nullopt;
   const double square = A.squared_norm(), share = threshold * trace;
