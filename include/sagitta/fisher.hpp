@@ -99,9 +99,10 @@ Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> cross_en
 namespace detail {
 
 // rank K, the Gram matrix of `parameters` x M gradients, known to within `error`
-inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double error,
-                                   double threshold) {
-  EffectiveRank result = symmetric_effective_rank(K, threshold, error);
+inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double error, double threshold,
+                                   Index threads) {
+  check_threshold(threshold, "fisher_rank");
+  EffectiveRank result = symmetric_rank(K, threshold, error, true, threads, "fisher_rank");
   result.max_rank = std::min(K.rows(), parameters);
   for (Index* bound : {&result.rank, &result.lower, &result.upper})
     *bound = std::min(*bound, result.max_rank);
@@ -114,17 +115,21 @@ inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, d
 // rounding of the Gram matrix is in the bracket. Cost and errors: those of gram(layers) and
 // symmetric_effective_rank.
 template <LayerTraceRange Layers>
-EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99) {
-  const Eigen::MatrixXd K = gram(layers);
-  Index parameters = 0, widest = 1;
-  double size = 0;
+EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99, Index threads = 1) {
+  const Eigen::MatrixXd K = gram(layers, threads);
+  Index parameters = 0, widest = 1, positions = 1;
   for (const auto& layer : layers) {
     parameters += layer.parameters();
     widest = std::max(widest, layer.positions * (layer.inputs.cols() + layer.backprops.cols()));
-    size += detail::uncancelled_trace(layer);
+    positions = std::max(positions, layer.positions);
+  }
+  double size = K.trace();  // with one position nothing cancels
+  if (positions > 1) {
+    size = 0;
+    for (const auto& layer : layers) size += detail::uncancelled_trace(layer);
   }
   const double error = 4 * std::sqrt(static_cast<double>(widest)) * detail::epsilon * size;
-  return detail::gradient_rank(K, parameters, error, threshold);
+  return detail::gradient_rank(K, parameters, error, threshold, threads);
 }
 
 // The same from the gradients themselves, of any scale.
@@ -132,13 +137,13 @@ EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99) {
 // Cost and errors: those of gram(G) and symmetric_effective_rank. Copies G only where its squares would leave
 // the range of double.
 template <class Derived>
-EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold = 0.99) {
+EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold = 0.99, Index threads = 1) {
   const auto& gradients = detail::in_memory(G);
   const double largest = detail::largest_magnitude(gradients, "fisher_rank", "G");
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
-  const Eigen::MatrixXd K =
-      squares_fit ? gram(gradients) : gram(detail::scaled(gradients, "fisher_rank", "G").matrix);
-  return detail::gradient_rank(K, G.rows(), gram_error(K, std::max<Index>(1, G.rows())), threshold);
+  const Eigen::MatrixXd K = squares_fit ? gram(gradients, threads)
+                                        : gram(detail::scaled(gradients, "fisher_rank", "G").matrix, threads);
+  return detail::gradient_rank(K, G.rows(), gram_error(K, std::max<Index>(1, G.rows())), threshold, threads);
 }
 
 }  // namespace sagitta

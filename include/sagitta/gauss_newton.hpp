@@ -70,7 +70,7 @@ Eigen::MatrixXd gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probabi
 
 // The effective rank of the Gauss-Newton matrix.
 //   J: (M*C) x P, the Jacobian of all logits, row m*C + c, float or double
-//   probabilities: M x C
+//   probabilities: M x C;  threads: as for symmetric_effective_rank
 // max_rank is min(P, M (C - 1)). Jacobians of any scale are right; rounding is in the bracket. Throws
 // std::invalid_argument where J has another number of rows, for NaN or infinity, rows that are no
 // distributions, and a threshold outside [0, 1].
@@ -78,9 +78,10 @@ Eigen::MatrixXd gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probabi
 template <class Derived, class Probabilities>
 EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
                                 const Eigen::MatrixBase<Probabilities>& probabilities,
-                                double threshold = 0.99) {
+                                double threshold = 0.99, Index threads = 1) {
   constexpr const char* name = "gauss_newton_rank";
   detail::check_threshold(threshold, name);
+  detail::check_threads(threads, name);
   const auto& p = detail::in_memory(probabilities);
   detail::check_probabilities(p, name);
   const Index M = p.rows(), C = p.cols(), columns = std::max<Index>(C - 1, 0), P = J.cols();
@@ -101,12 +102,8 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   }
   // saturated probabilities can make B tiny: bring it back to scale before it is squared
   B = detail::scaled(B, name, "J").matrix;
-  Eigen::MatrixXd K = Eigen::MatrixXd::Zero(n, n);
-  if (n == P)
-    K.selfadjointView<Eigen::Lower>().rankUpdate(B.transpose());
-  else
-    K.selfadjointView<Eigen::Lower>().rankUpdate(B);
-  return symmetric_effective_rank(K, threshold, gram_error(K, std::max(P, M * columns)));
+  const Eigen::MatrixXd K = n == P ? detail::row_gram(B.transpose(), threads) : detail::row_gram(B, threads);
+  return detail::symmetric_rank(K, threshold, gram_error(K, std::max(P, M * columns)), true, threads, name);
 }
 
 }  // namespace sagitta

@@ -2,6 +2,7 @@
 
 #include <ranges>
 #include <sagitta/detail/layer_gram.hpp>
+#include <sagitta/detail/tridiagonal_form.hpp>
 #include <sagitta/layer_trace.hpp>
 #include <vector>
 
@@ -43,25 +44,17 @@ concept LayerTraceRange = std::ranges::forward_range<Range> && requires {
 
 // K = G^T G in double.
 //   G: d x M, float or double, any Eigen expression; a column is the gradient of one sample
+//   threads: how many to use at most; they share the work from M = 480 on, and give the same bits for any
+//     number
 // Returns M x M, symmetric to the bit. Products and sums are formed in double for float input too. M = 0
 // gives 0 x 0. Throws std::invalid_argument for NaN or infinity, and where the squares leave the range of
-// double. d M^2 operations; no copy of a double matrix, blocks of a float one.
+// double. d M^2 operations; G is copied in blocks only.
 template <class Derived>
-Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
+Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G, Index threads = 1) {
+  detail::check_threads(threads, "gram");
   const auto& gradients = detail::in_memory(G);
   const auto largest = detail::largest_magnitude(gradients, "gram", "G");
-  Eigen::MatrixXd K = Eigen::MatrixXd::Zero(G.cols(), G.cols());
-  if (gradients.size() == 0) return K;  // Eigen 3.4 divides by zero in products of depth 0
-  if constexpr (std::is_same_v<typename Derived::Scalar, double>) {
-    K.selfadjointView<Eigen::Lower>().rankUpdate(gradients.transpose());
-  } else {
-    constexpr Index block = 1024;
-    Eigen::MatrixXd wide;
-    for (Index first = 0; first < G.rows(); first += block) {
-      wide = gradients.middleRows(first, std::min(block, G.rows() - first)).template cast<double>();
-      K.selfadjointView<Eigen::Lower>().rankUpdate(wide.transpose());
-    }
-  }
+  Eigen::MatrixXd K = detail::row_gram(gradients.transpose(), threads);
   detail::finish_gram(K, largest);
   return K;
 }
@@ -69,6 +62,7 @@ Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
 // K = sum over layers of the Gram matrix of the layer's gradients, without forming a gradient:
 //   K_mn = sum_l sum_t,s (d_mt . d_ns) (a_mt . a_ns + [bias]).
 //   layers: a range of LayerTrace of the same M samples; see there for shapes and the convention of the sum
+//   threads: as above
 // Returns M x M in double, symmetric to the bit; float traces are multiplied and summed in double. Entry
 // (m, n) is right to a few sqrt(T (fan_in + fan_out)) eps times the product, for m and for n, of
 // sum_t |d_mt| |(a_mt, [bias])|: the lengths of the gradients where nothing cancels between positions. Throws
@@ -77,7 +71,8 @@ Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G) {
 // or its gradients formed in blocks of at most 32 MiB with M (M + T) fan_in fan_out operations (many
 // positions, small weights).
 template <LayerTraceRange Layers>
-Eigen::MatrixXd gram(const Layers& layers) {
+Eigen::MatrixXd gram(const Layers& layers, Index threads = 1) {
+  detail::check_threads(threads, "gram");
   Eigen::MatrixXd K;
   Index number = 0, samples = 0;
   double largest_of_all = 0;
@@ -91,7 +86,7 @@ Eigen::MatrixXd gram(const Layers& layers) {
                      samples * layer.positions, " (", samples, " samples x ", layer.positions, " positions)");
     }
     largest_of_all = std::max(largest_of_all, largest);
-    if (largest > 0) detail::add_layer_gram(layer, K);
+    if (largest > 0) detail::add_layer_gram(layer, K, threads);
     ++number;
   }
   if (number == 0) detail::reject("gram", "layers is empty, expected at least one LayerTrace");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <Eigen/Eigenvalues>
 #include <sagitta/detail/krylov.hpp>
 #include <vector>
 

@@ -18,13 +18,13 @@ struct Spectrum {
   double error = 0;        // infinite where the iteration did not converge
 };
 
-// eigenvalues of a symmetric matrix, of which the lower triangle is read
-inline Spectrum symmetric_spectrum(const Eigen::MatrixXd& A) {
-  Tridiagonal T = tridiagonalize(A);
+// eigenvalues of a scaled symmetric matrix by its tridiagonal form
+inline Spectrum symmetric_spectrum(Tridiagonal T) {
   const bool converged = diagonalize(T);
   std::sort(T.diagonal.begin(), T.diagonal.end(), std::greater<>());
-  const double norm = T.diagonal.size() == 0 ? 0 : T.diagonal.cwiseAbs().maxCoeff();
-  const double error = converged ? value_error(A.rows(), norm) : std::numeric_limits<double>::infinity();
+  const Index n = T.diagonal.size();
+  const double norm = n == 0 ? 0 : T.diagonal.cwiseAbs().maxCoeff();
+  const double error = converged ? value_error(n, norm) : std::numeric_limits<double>::infinity();
   return {std::move(T.diagonal), error};
 }
 
@@ -41,14 +41,20 @@ inline Spectrum singular_spectrum(const Eigen::MatrixXd& A) {
 
 // The eigenvalues of a symmetric matrix, descending.
 //   A: n x n, float or double, any Eigen expression; only its lower triangle is read
+//   threads: how many to use at most; they share the work from n = 1200 on, and give the same bits for any
+//     number
 // Each is within 8 sqrt(n) eps |A|_2 of the exact one, in double for float input too.
-// Throws std::invalid_argument for a matrix that is not square, or has NaN or infinity. 4/3 n^3 operations.
+// Throws std::invalid_argument for a matrix that is not square, or has NaN or infinity, and for threads
+// below 1. 4/3 n^3 operations.
 template <class Derived>
-Eigen::VectorXd symmetric_eigenvalues(const Eigen::MatrixBase<Derived>& A) {
+Eigen::VectorXd symmetric_eigenvalues(const Eigen::MatrixBase<Derived>& A, Index threads = 1) {
+  detail::check_threads(threads, "symmetric_eigenvalues");
   detail::check_square(A.rows(), A.cols(), "symmetric_eigenvalues", "A");
-  const detail::Scaled work = detail::scaled(A, "symmetric_eigenvalues", "A", true);
-  Eigen::VectorXd values = detail::symmetric_spectrum(work.matrix).values;
-  detail::multiply_by_power_of_two(values, work.exponent);
+  detail::SymmetricBlocks work(A);
+  const int exponent = work.scale("symmetric_eigenvalues", "A");
+  Eigen::VectorXd values =
+      detail::symmetric_spectrum(detail::tridiagonalize(std::move(work), threads)).values;
+  detail::multiply_by_power_of_two(values, exponent);
   return values;
 }
 

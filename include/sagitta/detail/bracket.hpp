@@ -22,23 +22,55 @@ struct EffectiveRank {
 
 namespace detail {
 
-// The rank of exact values that lie within errors[i] of values[i] (descending, >= 0, scaled).
+// The smallest and the largest rank that values have of which low[i] <= value_i <= high[i] is known
+// (both descending, >= 0, scaled), at a threshold below 1; 0 where no j is certain to be reached.
 //
-// With S_j the sum of the j largest values and R_j the sum of the others, j is accepted when the margin
-// (1 - t) S_j - t R_j is above tau = 4 n eps S, which bounds the rounding of the sums and of the literal t:
-// an exact tie is never above it. The bracket repeats the comparison with the margin's largest and smallest
-// value that the errors allow.
-//
-// Threshold 1, where no sum exceeds the total, counts the values above rounding instead; threshold 0 gives 1.
+// With S_j the sum of the j largest values and R_j the sum of the others, j exceeds the threshold when the
+// margin (1 - t) S_j - t R_j is above 0. tau = 4 n eps S bounds the rounding of the sums and of the literal
+// t: the lower rank is the first whose largest possible margin is above -tau, the upper one the first whose
+// smallest is above tau. An exact tie never is.
+struct RankBounds {
+  Index lower = 0, upper = 0;
+};
+
+inline RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, double threshold,
+                              double tau) {
+  const Index n = low.size();
+  // sums of the tail from the small end, so that a long tail of small values is not rounded away
+  Eigen::VectorXd least(n), most(n);
+  double tail_low = 0, tail_high = 0;
+  for (Index j = n - 1; j >= 0; --j) {
+    least[j] = -threshold * tail_high;
+    most[j] = -threshold * tail_low;
+    tail_high += high[j];
+    tail_low += low[j];
+  }
+  RankBounds bounds;
+  double head_low = 0, head_high = 0;
+  for (Index j = 0; j < n && bounds.upper == 0; ++j) {
+    head_low += low[j];
+    head_high += high[j];
+    if (bounds.lower == 0 && most[j] + (1 - threshold) * head_high > -tau) bounds.lower = j + 1;
+    if (least[j] + (1 - threshold) * head_low > tau) bounds.upper = j + 1;
+  }
+  return bounds;
+}
+
+// the rounding of sums of n values, relative to their total
+inline double sum_noise(Index n) { return 4 * static_cast<double>(n) * epsilon; }
+
+// The rank of exact values that lie within errors[i] of values[i] (descending, >= 0, scaled), with its
+// bracket. Threshold 1, where no sum exceeds the total, counts the values above rounding instead; threshold 0
+// gives 1.
 inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::VectorXd& errors,
                                     double threshold, Index max_rank) {
   const Index n = values.size();
   EffectiveRank result{.max_rank = max_rank};
   const double total = values.sum();
-  const double noise = 4 * static_cast<double>(n) * epsilon;  // relative to the total
   const bool may_be_zero = n == 0 || values[0] <= errors[0];
-
-  const auto above_rounding = [&](Index i) { return values[i] > std::max(errors[i], noise * values[0]); };
+  const auto above_rounding = [&](Index i) {
+    return values[i] > std::max(errors[i], sum_noise(n) * values[0]);
+  };
 
   if (threshold == 1) {
     for (Index i = 0; i < n; ++i) {
@@ -49,27 +81,11 @@ inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::
     return result;
   }
   if (total > 0) {
-    // sums from the small end, so that a long tail of small values is not rounded away
-    double tail = 0, tail_low = 0, tail_high = 0;
-    Eigen::VectorXd margin(n), margin_low(n), margin_high(n);
-    for (Index j = n - 1; j >= 0; --j) {
-      margin[j] = -threshold * tail;
-      margin_low[j] = -threshold * tail_high;
-      margin_high[j] = -threshold * tail_low;
-      tail += values[j];
-      tail_high += values[j] + errors[j];
-      tail_low += std::max(values[j] - errors[j], 0.0);
-    }
-    double head = 0, head_low = 0, head_high = 0;
-    for (Index j = 0; j < n; ++j) {
-      head += values[j];
-      head_high += values[j] + errors[j];
-      head_low += std::max(values[j] - errors[j], 0.0);
-      const double tau = noise * total;
-      if (result.rank == 0 && margin[j] + (1 - threshold) * head > tau) result.rank = j + 1;
-      if (result.lower == 0 && margin_high[j] + (1 - threshold) * head_high > -tau) result.lower = j + 1;
-      if (result.upper == 0 && margin_low[j] + (1 - threshold) * head_low > tau) result.upper = j + 1;
-    }
+    const double tau = sum_noise(n) * total;
+    result.rank = rank_bounds(values, values, threshold, tau).upper;
+    const RankBounds bounds = rank_bounds((values - errors).cwiseMax(0), values + errors, threshold, tau);
+    result.lower = bounds.lower;
+    result.upper = bounds.upper;
     if (result.rank == 0) {  // next to threshold 1 every margin can drown in tau: counted as at 1
       while (result.rank < n && above_rounding(result.rank)) ++result.rank;
       result.lower = std::min(result.lower, result.rank);

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <algorithm>
-#include <sagitta/detail/tridiagonal.hpp>
+#include <sagitta/detail/check.hpp>
+#include <sagitta/detail/row_products.hpp>
 #include <sagitta/layer_trace.hpp>
 #include <string>
 
@@ -30,71 +31,47 @@ double check_layer(const LayerTrace<Scalar>& layer, Index number) {
   return std::max(largest_input * largest_backprop, std::numeric_limits<double>::denorm_min());
 }
 
-// Calls work(X) with rows [first, first + count) of the view as a matrix of doubles with unit stride along
-// rows or columns: a map of the view's own memory where that is such a matrix, else a copy in `scratch`, in
-// the order in which the view lies.
+// Calls work(X) with the view as an Eigen matrix, in the order in which it lies, so that it is read in
+// packets where that is possible.
 template <class Scalar, class Work>
-void with_rows(const MatrixView<Scalar>& view, Index first, Index count, Eigen::MatrixXd& scratch,
-               Work work) {
-  using Stride = Eigen::OuterStride<>;
-  const Scalar* start = view.data() + first * view.row_stride();
-  const auto use = [&](const auto& rows) {
-    using Rows = typename std::remove_cvref_t<decltype(rows)>::PlainObject;
-    constexpr int order = Rows::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
-    using Wide = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, order>;
-    if constexpr (std::is_same_v<Scalar, double>) {
-      if (rows.innerStride() == 1)
-        return work(
-            Eigen::Map<const Wide, 0, Stride>(rows.data(), count, view.cols(), Stride(rows.outerStride())));
-    }
-    scratch.resize(count * view.cols(), 1);
-    const Stride stride(order == Eigen::RowMajor ? view.cols() : count);
-    Eigen::Map<Wide, 0, Stride>(scratch.data(), count, view.cols(), stride) = rows.template cast<double>();
-    work(Eigen::Map<const Wide, 0, Stride>(scratch.data(), count, view.cols(), stride));
-  };
+void with_matrix(const MatrixView<Scalar>& view, Work work) {
   using Columns = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
-  using Rows = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   if (view.row_stride() == 1)
-    use(Eigen::Map<const Columns, 0, Stride>(start, count, view.cols(), Stride(view.col_stride())));
-  else if (view.col_stride() == 1)
-    use(Eigen::Map<const Rows, 0, Stride>(start, count, view.cols(), Stride(view.row_stride())));
+    work(Eigen::Map<const Columns, 0, Eigen::OuterStride<>>(view.data(), view.rows(), view.cols(),
+                                                            Eigen::OuterStride<>(view.col_stride())));
   else
-    use(view.matrix().middleRows(first, count));
+    work(view.matrix());
 }
 
-// out = X_i X_j^T for two blocks of rows of a view; only the lower triangle where the blocks are the same one
+// out = X_i X_j^T for two blocks of rows of a view, padded as by the function above; only the lower triangle
+// where the blocks are the same one
 template <class Scalar>
 void row_products(const MatrixView<Scalar>& view, Index first_i, Index count_i, Index first_j, Index count_j,
-                  Eigen::MatrixXd (&scratch)[2], Eigen::MatrixXd& out) {
-  out.setZero(count_i, count_j);
-  if (view.cols() == 0) return;  // Eigen 3.4 divides by zero in products of depth 0
-  with_rows(view, first_i, count_i, scratch[0], [&](const auto& Xi) {
-    if (first_i == first_j) {
-      out.selfadjointView<Eigen::Lower>().rankUpdate(Xi);
-    } else {
-      with_rows(view, first_j, count_j, scratch[1],
-                [&](const auto& Xj) { out.noalias() += Xi * Xj.transpose(); });
-    }
+                  RowPanels (&scratch)[2], Eigen::MatrixXd& out, Index threads) {
+  with_matrix(view, [&](const auto& X) {
+    row_products(X.middleRows(first_i, count_i), X.middleRows(first_j, count_j), first_i == first_j, scratch,
+                 out, threads);
   });
 }
 
 // K += (D D^T) o (A A^T + [bias]), summed over positions, block by block of samples; lower triangle.
 // M^2 T^2 (fan_in + fan_out) operations, half of them saved on the diagonal blocks.
 template <class Scalar>
-void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
+void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index block = std::max<Index>(1, 512 / T);  // rows of a block: two tables of them stay in cache
-  Eigen::MatrixXd scratch[2], P, Q;
+  RowPanels scratch[2];
+  Eigen::MatrixXd P, Q;
   for (Index i = 0; i < M; i += block) {
     const Index ni = std::min(block, M - i);
     for (Index j = 0; j <= i; j += block) {
       const Index nj = std::min(block, M - j);
-      row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch, P);
-      row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch, Q);
+      row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch, P, threads);
+      row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch, Q, threads);
       if (layer.has_bias) Q.array() += 1;
       P.array() *= Q.array();
       if (T == 1) {
-        K.block(i, j, ni, nj) += P;
+        K.block(i, j, ni, nj) += P.topLeftCorner(ni, nj);
       } else {
         if (i == j) P.triangularView<Eigen::StrictlyUpper>() = P.transpose();  // a sample's own T x T block
         for (Index b = 0; b < nj; ++b)
@@ -107,10 +84,10 @@ void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
 // K += G^T G with the layer's gradients G formed for some inputs at a time; lower triangle.
 // M T fan_in fan_out operations for G and M^2 fan_in fan_out for the product.
 template <class Scalar>
-void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
+void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index in = layer.inputs.cols(), out = layer.backprops.cols();
-  if (M == 0 || out == 0) return;  // as in row_products
+  if (M == 0 || out == 0) return;
   const auto inputs = layer.inputs.matrix(), backprops = layer.backprops.matrix();
   constexpr Index block_doubles = Index{32} * 1024 * 1024 / 8;
   const Index width =
@@ -124,13 +101,13 @@ void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
       a = inputs.block(m * T, first, T, count).template cast<double>();
       Eigen::Map<Eigen::MatrixXd>(G.col(m).data(), out, count).noalias() = d.transpose() * a;
     }
-    K.selfadjointView<Eigen::Lower>().rankUpdate(G.transpose());
+    K += row_gram(G.transpose(), threads);
   }
   if (layer.has_bias) {
     G.resize(out, M);
     for (Index m = 0; m < M; ++m)
       G.col(m) = backprops.middleRows(m * T, T).template cast<double>().colwise().sum().transpose();
-    K.selfadjointView<Eigen::Lower>().rankUpdate(G.transpose());
+    K += row_gram(G.transpose(), threads);
   }
 }
 
@@ -155,12 +132,12 @@ bool structured_is_cheaper(const LayerTrace<Scalar>& layer) {
 }
 
 template <class Scalar>
-void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K) {
+void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
   if (K.size() == 0) return;
   if (structured_is_cheaper(layer))
-    add_structured(layer, K);
+    add_structured(layer, K, threads);
   else
-    add_materialized(layer, K);
+    add_materialized(layer, K, threads);
 }
 
 }  // namespace sagitta::detail

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <bit>
+#include <sagitta/detail/packet.hpp>
+#include <sagitta/detail/tridiagonal_form.hpp>
+#include <vector>
+
+namespace sagitta::detail {
+
+// How many eigenvalues of a symmetric tridiagonal matrix lie below a number x, for many x at a time.
+//
+// The leading principal minors of T - x I,
+//   p_0 = 1,  p_1 = d_1 - x,  p_k = (d_k - x) p_{k-1} - e_{k-1}^2 p_{k-2},
+// change sign as often as T has eigenvalues below x (Sturm). Every rounded step is an exact one for d and e^2
+// a few eps to the side (the rounding of p_k can be given to its two terms), so that the count is right for a
+// matrix within a few eps |T| of T. No division occurs, and none can go wrong:
+//   T is scaled to |T| <= 1, x lies within -1..1, so a step grows max(|p_k|, |p_{k-1}|) at most threefold;
+//   |e| is raised to eps / 4, which moves eigenvalues by less than eps; then p_{k-1} and p_k are never both 0
+//   and a step shrinks their maximum by a factor of e^2 / 8 > 2^-112 at worst;
+//   every 8 steps both are divided by the sum of their magnitudes, long before a power of 2^-1022 is near.
+// A p_k of 0 counts as positive or negative, it does not matter: its neighbours have opposite signs, hence
+// exactly one change.
+class SturmSequence {
+ public:
+  // shifts that are worked on together: four packets hide the latency of each other's steps
+  static constexpr Index batch = 4 * lanes;
+
+  explicit SturmSequence(const Tridiagonal& T) : size_(T.diagonal.size()) {
+    double bound = 0;  // Gershgorin
+    for (Index i = 0; i < size_; ++i)
+      bound = std::max(bound, std::abs(T.diagonal[i]) + (i > 0 ? std::abs(T.off_diagonal[i - 1]) : 0) +
+                                  (i + 1 < size_ ? std::abs(T.off_diagonal[i]) : 0));
+    exponent_ = bound > 0 ? std::ilogb(bound) + 1 : 0;
+    const double factor = std::ldexp(1.0, -exponent_);
+    diagonal_ = T.diagonal * factor;
+    squares_ = (T.off_diagonal * factor).cwiseAbs().cwiseMax(epsilon / 4).cwiseAbs2();
+  }
+
+  Index size() const { return size_; }
+  // all eigenvalues lie within +- bound()
+  double bound() const { return std::ldexp(1.0, exponent_); }
+
+  // a count is right for shifts moved by at most this much
+  double error() const { return 4 * epsilon * bound(); }
+
+  // How many eigenvalues lie below each shift, |shift| <= bound(). 7 n operations a shift.
+  std::vector<Index> count(const std::vector<double>& shifts) const {
+    std::vector<Index> counts(shifts.size());
+    const auto number = static_cast<Index>(shifts.size());
+    const double factor = std::ldexp(1.0, -exponent_);
+    alignas(64) double x[batch], changes[batch];
+    for (Index first = 0; first < number; first += batch) {
+      for (Index s = 0; s < batch; ++s)
+        x[s] = shifts[static_cast<std::size_t>(std::min(first + s, number - 1))] * factor;
+      count_batch(x, changes);
+      for (Index s = 0; s < std::min(batch, number - first); ++s)
+        counts[static_cast<std::size_t>(first + s)] =
+            std::clamp(static_cast<Index>(changes[s]), Index{0}, size_);
+    }
+    return counts;
+  }
+
+ private:
+  void count_batch(const double* shifts, double* changes) const {
+    using namespace Eigen::internal;
+    constexpr Index packets = batch / lanes, stretch = 8;
+    const Packet sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1);
+    Packet x[packets], before[packets], now[packets], balance[packets];  // of signs kept against changed
+#pragma GCC unroll 4
+    for (Index s = 0; s < packets; ++s) {
+      x[s] = load(shifts + s * lanes);
+      before[s] = broadcast(0);
+      now[s] = one;
+      balance[s] = broadcast(0);
+    }
+    for (Index first = 0; first < size_; first += stretch) {
+      for (Index k = first; k < std::min(first + stretch, size_); ++k) {
+        const Packet d = broadcast(diagonal_[k]), minus_square = broadcast(k > 0 ? -squares_[k - 1] : 0);
+#pragma GCC unroll 4
+        for (Index s = 0; s < packets; ++s) {
+          const Packet next = multiply_add(psub(d, x[s]), now[s], pmul(minus_square, before[s]));
+          balance[s] = padd(balance[s], por(pand(pxor(next, now[s]), sign), one));  // -1 or 1
+          before[s] = now[s];
+          now[s] = next;
+        }
+      }
+#pragma GCC unroll 4
+      for (Index s = 0; s < packets; ++s) {
+        const Packet factor = pdiv(one, padd(pabs(before[s]), pabs(now[s])));
+        before[s] = pmul(before[s], factor);
+        now[s] = pmul(now[s], factor);
+      }
+    }
+    const Packet n = broadcast(static_cast<double>(size_)), half = broadcast(0.5);
+#pragma GCC unroll 4
+    for (Index s = 0; s < packets; ++s) store(changes + s * lanes, pmul(half, psub(n, balance[s])));
+  }
+
+  Index size_;
+  int exponent_ = 0;
+  Eigen::VectorXd diagonal_, squares_;
+};
+
+}  // namespace sagitta::detail
