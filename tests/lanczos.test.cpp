@@ -117,6 +117,55 @@ TEST_CASE("extreme_eigenpairs: what has not converged says so, and its residuals
   CHECK(std::abs(single.values[0] - 1.299) <= 1e-4);
 }
 
+TEST_CASE("extreme_eigenpairs: where convergence is slow the space grows, up to the whole of a small one") {
+  generate::Generator generator(76);
+  for (const Index n : {120, 300}) {
+    VectorXd s(n);  // crowded towards zero, from below
+    for (Index i = 0; i < n; ++i) s[i] = -std::pow(.9, static_cast<double>(i));
+    const MatrixXd A = with_spectrum(generator, s);
+    std::sort(s.begin(), s.end(), std::greater<>());
+    Index products = 0;
+    const sagitta::FunctionOperator op(n, [&](const auto& in, auto& out) {
+      out.noalias() = A * in;
+      ++products;
+    });
+    for (const Index k : {1, 5, 40}) {
+      products = 0;
+      const auto pairs = sagitta::extreme_eigenpairs(op, k, generator, {.extreme = Extreme::largest});
+      CHECK(pairs.converged);
+      CHECK(pairs.products == products);
+      CHECK(products <= 40 * (2 * k + 20));
+      CHECK((pairs.values - s.head(k)).cwiseAbs().maxCoeff() <= 1e-9);
+    }
+  }
+}
+
+TEST_CASE("extreme_eigenpairs: all n, and the same again from any generator of the standard library") {
+  generate::Generator of_matrix(77);
+  const auto check = [&](auto generator) {
+    for (const Index n : {0, 1, 2, 9, 60}) {
+      const VectorXd s =
+          generate::with_random_signs(of_matrix, generate::spectrum(of_matrix, generate::Kind::repeated, n));
+      const DenseOperator op(with_spectrum(of_matrix, s));
+      auto first = generator, second = generator;
+      const auto pairs = sagitta::extreme_eigenpairs(op, n, first);
+      const auto again = sagitta::extreme_eigenpairs(op, n, second);
+      CHECK(pairs.values == again.values);
+      CHECK(pairs.vectors == again.vectors);
+      CHECK(first == second);
+      CHECK(pairs.converged);
+      VectorXd got = pairs.values, want = s;
+      std::sort(got.begin(), got.end());
+      std::sort(want.begin(), want.end());
+      CHECK((got - want).isZero(1e-10));
+    }
+  };
+  check(std::mt19937(1));
+  check(std::mt19937_64(1));
+  check(std::minstd_rand(1));
+  check(std::ranlux24_base(1));
+}
+
 TEST_CASE("lanczos and extreme_eigenpairs reject what they cannot answer") {
   generate::Generator generator(75);
   const DenseOperator I(MatrixXd::Identity(3, 3));
@@ -130,6 +179,8 @@ TEST_CASE("lanczos and extreme_eigenpairs reject what they cannot answer") {
         "extreme_eigenpairs: k is 4, expected 0 to 3");
   CHECK(rejection([&] { (void)sagitta::extreme_eigenpairs(I, 1, generator, {.tolerance = -1}); }) ==
         "extreme_eigenpairs: tolerance is -1, expected a finite number >= 0");
+  CHECK(rejection([&] { (void)sagitta::extreme_eigenpairs(I, 1, generator, {.max_products = -1}); }) ==
+        "extreme_eigenpairs: max_products is -1, expected at least 0");
   const sagitta::FunctionOperator broken(
       3, [](const auto&, auto& out) { out.setConstant(std::numeric_limits<double>::quiet_NaN()); });
   CHECK(rejection([&] { (void)sagitta::extreme_eigenpairs(broken, 1, generator); }) ==

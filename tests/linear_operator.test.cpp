@@ -1,3 +1,5 @@
+#include <sagitta/estimated_trace.hpp>
+#include <sagitta/gradient_overlap.hpp>
 #include <sagitta/linear_operator.hpp>
 
 #include "catch.hpp"
@@ -22,6 +24,16 @@ struct NotConst {
   Eigen::Index cols() const { return 2; }
   void perform_op(const double*, double*) {}
 };
+struct LikeSpectra {  // as the classes of that library are written: int sizes, counting behind a const
+  using Scalar = float;
+  mutable int products = 0;
+  int rows() const { return 3; }
+  int cols() const { return 3; }
+  void perform_op(const float* in, float* out) const {
+    ++products;
+    for (int i = 0; i < 3; ++i) out[i] = static_cast<float>(i - 1) * in[i];
+  }
+};
 struct Whole {
   using Scalar = int;
   int rows() const { return 2; }
@@ -41,6 +53,22 @@ TEST_CASE("an operator is what has the members, and nothing else is") {
   CHECK_FALSE(sagitta::SymmetricOperator<Whole>);
   CHECK_FALSE(sagitta::SymmetricOperator<MatrixXd>);
   CHECK_FALSE(sagitta::SymmetricOperator<int>);
+}
+
+TEST_CASE("an operator of one's own goes through every algorithm") {
+  STATIC_REQUIRE(sagitta::SymmetricOperator<LikeSpectra>);
+  const LikeSpectra op;
+  std::minstd_rand generator(7);
+  const auto pairs = sagitta::extreme_eigenpairs(op, 3, generator);
+  CHECK(pairs.converged);
+  CHECK(pairs.products == op.products);
+  CHECK(std::abs(std::abs(pairs.values[0]) - 1) <= 1e-6);
+  CHECK(std::abs(pairs.values[2]) <= 1e-6);
+  CHECK(sagitta::estimated_effective_rank(op, .99, generator).rank == 2);
+  CHECK(std::abs(sagitta::estimated_trace(op, 4, generator).value) <= 1e-6);
+  CHECK(std::abs(sagitta::spectral_density(op, generator).weights.sum() - 1) <= 1e-12);
+  const Eigen::Vector3d g(1, 1, 2);  // g^T H g = 3, |g| = sqrt(6), |H g| = sqrt(5)
+  CHECK(std::abs(sagitta::gradient_hessian_overlap(op, g, 1, generator).value - 3 / std::sqrt(30.0)) <= 1e-6);
 }
 
 TEST_CASE("dense and function operators multiply as the matrix does") {

@@ -67,18 +67,34 @@ TEST_CASE("the density of an operator: mass 1, its mean and its second moment") 
     CHECK(std::abs(density.nodes.dot(density.weights) - s.mean()) <= .1 * s.cwiseAbs().mean());
     CHECK(std::abs(density.nodes.cwiseAbs2().dot(density.weights) / s.cwiseAbs2().mean() - 1) <= .02);
     CHECK(density.products == (options.steps == 400 ? 400 : 320));
-
-    const auto curve = sagitta::density_curve(density, .05, 4000);
-    const double step = curve.x[1] - curve.x[0];
-    CHECK(std::abs(curve.y.sum() * step - 1) <= 1e-12);
-    CHECK(curve.y.minCoeff() >= -1e-12);
-    const double mean = curve.x.dot(curve.y) * step;
-    CHECK(std::abs(mean - density.nodes.dot(density.weights)) <= 1e-6);
-    CHECK(std::abs(curve.x.cwiseAbs2().dot(curve.y) * step -
-                   (density.nodes.cwiseAbs2().dot(density.weights) + .05 * .05 + step * step / 12)) <= 1e-5);
   }
-  const auto coarse = sagitta::density_curve(sagitta::spectral_density(op, generator), 1e-9, 16);
-  CHECK(std::abs(coarse.y.sum() * (coarse.x[1] - coarse.x[0]) - 1) <= 1e-12);  // whatever the width
+}
+
+TEST_CASE("a smoothed density has mass 1 and the mean and variance of its vector, whatever the width") {
+  generate::Generator generator(98);
+  for (const Index n : {1, 2, 30, 400})
+    for (int trial = 0; trial < 6; ++trial) {
+      const VectorXd s = hessian_like(n);
+      const MatrixXd A = with_spectrum(generator, s);
+      const VectorXd v = generate::vector(generator, n).normalized();
+      const auto density = sagitta::spectral_density(DenseOperator(A), v, 2 + 8 * trial);
+      const double mean = v.dot(A * v), variance = (A * v).squaredNorm() - mean * mean;
+      for (const double width : {.001, .02, .7}) {  // below and above the grid's step
+        const auto curve = sagitta::density_curve(density, width, 300);
+        const double step = (curve.x[299] - curve.x[0]) / 299;
+        CHECK(curve.y.minCoeff() >= 0);
+        CHECK(std::abs(curve.y.sum() * step - 1) <= 1e-10);  // eps |node| / (x_299 - x_0)
+        // 6 widths hold all but 1e-9 of a Gaussian, whose rest is counted to the ends
+        CHECK(std::abs(curve.x.dot(curve.y) * step - mean) <= 1e-8);
+        const double got = (curve.x.array() - mean).square().matrix().dot(curve.y) * step;
+        CHECK(got >= variance + width * width - 1e-6);
+        CHECK(got <= variance + width * width + step * step / 4 + 1e-6);
+        if (width > step) CHECK(std::abs(got - variance - width * width - step * step / 6) <= 1e-6);
+      }
+    }
+  const auto density = sagitta::spectral_density(DenseOperator(MatrixXd(0, 0)), generator);
+  CHECK(density.nodes.size() == 0);
+  CHECK(sagitta::density_curve(density, 1, 8).y.isZero(0));
 }
 
 TEST_CASE("the estimated rank is near the rank, and exact where that costs no more") {
@@ -115,7 +131,7 @@ TEST_CASE("few distinct eigenvalues: a low rank is found, multiplicities are est
       sagitta::estimated_effective_rank(DenseOperator(with_spectrum(generator, s)), .99, generator, 100);
   const auto truth = static_cast<double>(sagitta::spectrum_effective_rank(s.cwiseAbs().eval()).rank);
   CHECK(std::abs(low.rank - truth) <= 1);  // fractions of an eigenvalue aside, exact
-  CHECK(low.products <= 27);
+  CHECK(low.products <= 30);  // 25, the null space, one that finds nothing else, and some for rounding
   for (Index i = 0; i < 600; ++i)
     s[i] = i < 300 ? 1 : 0;  // two eigenvalues: the probe's weights are all there is
   const auto half =
@@ -127,28 +143,74 @@ TEST_CASE("few distinct eigenvalues: a low rank is found, multiplicities are est
   CHECK(zero.drift == 0);
 }
 
+TEST_CASE("eigenvalues that repeat are counted one by one where few are distinct") {
+  generate::Generator generator(99);
+  const auto check = [&](const VectorXd& s, double threshold, double tolerance) {
+    const MatrixXd A = with_spectrum(generator, s);
+    for (const double scale : {1.0, 0x1p-660, 0x1p600}) {
+      const auto estimate =
+          sagitta::estimated_effective_rank(DenseOperator(A * scale), threshold, generator, 120);
+      const auto truth = static_cast<double>(sagitta::symmetric_effective_rank(A, threshold).rank);
+      INFO(estimate.rank << " of " << truth);
+      CHECK(std::abs(estimate.rank - truth) <= tolerance);
+      CHECK(estimate.products <= 120);
+    }
+    const auto density = sagitta::spectral_density(DenseOperator(A), generator, {.steps = 120});
+    CHECK(std::abs(density.weights.sum() - 1) <= 1e-13);
+    return density;
+  };
+  VectorXd s(400);
+  for (Index i = 0; i < 400; ++i) s[i] = i < 5 ? -100 : 1e-3;
+  // five times a block of both, then one that is a multiple of the identity: all is known
+  const auto density = check(s, .99, 1);
+  CHECK(density.products == 11);
+  CHECK(std::abs(density.nodes.dot(density.weights) - s.mean()) <= 1e-12 * 100);
+  check(s, .9999, 1);
+  for (Index i = 0; i < 400; ++i) s[i] = std::pow(.7, static_cast<double>(i / 2)) * (i / 2 % 3 == 0 ? -1 : 1);
+  check(s, .99, 1);  // pairs: one of each in the first block, the other one among the deflated of the second
+  s.setConstant(-3);
+  CHECK(check(s, .99, 1).products == 1);
+  check(VectorXd::Zero(400), .99, 0);
+}
+
 TEST_CASE("the trace estimate lies within its standard errors, which are about right") {
   generate::Generator generator(95);
-  for (const double rate : {.7, .95, 1.0}) {
-    VectorXd s(150);
-    for (Index i = 0; i < 150; ++i) s[i] = std::pow(rate, static_cast<double>(i)) * (i % 4 == 0 ? -2 : 1);
-    const DenseOperator op(with_spectrum(generator, s));
-    double squares = 0, claimed = 0, far = 0;
-    const int repeats = 100;
-    for (int i = 0; i < repeats; ++i) {
-      const auto trace = sagitta::estimated_trace(op, 40, generator);
-      const double error = trace.value - s.sum();
-      squares += error * error;
-      claimed += trace.standard_error * trace.standard_error;
-      far += std::abs(error) > 5 * trace.standard_error + 1e-12 ? 1 : 0;
-      CHECK(trace.products == 40);
+  const Index n = 120;
+  for (int kind = 0; kind < 4; ++kind)
+    for (const Index probes : {10, 20, 40}) {
+      VectorXd s(n);
+      for (Index i = 0; i < n; ++i) {
+        const auto at = static_cast<double>(i);
+        s[i] = kind == 0   ? std::pow(.7, at)
+               : kind == 1 ? std::pow(.95, at) * (i % 4 == 0 ? -2 : 1)
+               : kind == 2 ? (i % 4 == 0 ? -2 : 1)
+                           : std::pow(1 + at, -1.5);
+      }
+      const DenseOperator op(with_spectrum(generator, s));
+      double squares = 0, claimed = 0;
+      int within_one = 0, within_two = 0, far = 0;
+      const int repeats = 200;
+      for (int i = 0; i < repeats; ++i) {
+        const auto trace = sagitta::estimated_trace(op, probes, generator);
+        const double error = std::abs(trace.value - s.sum());
+        squares += error * error;
+        claimed += trace.standard_error * trace.standard_error;
+        within_one += error <= trace.standard_error;
+        within_two += error <= 2 * trace.standard_error;
+        far += error > 5 * trace.standard_error;
+        CHECK(trace.products == probes);
+      }
+      const double ratio = std::sqrt(claimed / squares);
+      INFO("spectrum " << kind << ", " << probes << " products: claimed error / actual error " << ratio
+                       << ", within 1 and 2 errors " << within_one << " and " << within_two << " of "
+                       << repeats);
+      // a normal distribution has .68 and .95; a standard deviation of these counts is .03 and .02
+      CHECK(within_one >= .55 * repeats);
+      CHECK(within_two >= .8 * repeats);
+      CHECK(far <= .04 * repeats);
+      CHECK(ratio > .85);
+      CHECK(ratio < 1.8);
     }
-    CHECK(far <= 1);
-    const double ratio = std::sqrt((claimed + 1e-24) / (squares + 1e-24));
-    INFO("rate " << rate << ": claimed error / actual error " << ratio);
-    CHECK(ratio > .5);
-    CHECK(ratio < 3);
-  }
   CHECK(std::abs(sagitta::estimated_trace(DenseOperator(MatrixXd::Identity(10, 10)), 30, generator).value -
                  10) <= 1e-14);
   const auto zero = sagitta::estimated_trace(DenseOperator(MatrixXd::Zero(90, 90)), 30, generator);
@@ -175,13 +237,39 @@ TEST_CASE("the overlap by products is that of the dense matrix, within the error
       CHECK(std::abs(exact.value - dense.value) <= 1e-12);
       CHECK(exact.truncation == dense.truncation);
       CHECK(exact.error == 0);
-      CHECK(sagitta::gradient_hessian_overlap(op, g, 1, generator).products == 1);
+      CHECK(sagitta::gradient_hessian_overlap(op, g, 1, generator).products == 2);
     }
     CHECK_FALSE(sagitta::gradient_hessian_overlap(op, VectorXd::Zero(n), .99, generator).defined());
     CHECK_FALSE(sagitta::gradient_hessian_overlap(DenseOperator(MatrixXd::Zero(n, n)), VectorXd::Ones(n), .99,
                                                   generator, 50)
                     .defined());
   }
+}
+
+TEST_CASE("the overlap by products: where the definition is 0 / 0, and where the cut is arbitrary") {
+  generate::Generator generator(100);
+  const Index n = 400;
+  VectorXd s = VectorXd::Zero(n);
+  for (Index i = 0; i < 30; ++i) s[i] = std::pow(.8, static_cast<double>(i)) * (i % 3 == 1 ? -1 : 1);
+  const MatrixXd Q = generate::orthogonal(generator, n, n);
+  for (const double scale : {1.0, 0x1p-660, 0x1p600}) {  // squares of the eigenvalues are out of range
+    const DenseOperator op(Q * s.asDiagonal() * Q.transpose() * scale);
+    const VectorXd outside = Q.col(n - 1) + Q.col(n - 2);  // in the null space, up to rounding
+    for (const double threshold : {.9, .99, 1.0}) {
+      CHECK_FALSE(sagitta::gradient_hessian_overlap(op, outside, threshold, generator, 100).defined());
+      // a low rank: everything is found exactly, the eigenvalue at the cut from either start
+      const VectorXd g = generate::vector(generator, n);
+      const auto dense = sagitta::gradient_hessian_overlap(Q * s.asDiagonal() * Q.transpose(), g, threshold);
+      const auto free = sagitta::gradient_hessian_overlap(op, g, threshold, generator, 100);
+      CHECK(std::abs(free.value - dense.value) <= 1e-9);
+      CHECK(free.truncation == dense.truncation);
+    }
+  }
+  // H = I: which directions are above the cut is anyone's choice, from none of g to all of it
+  const auto any = sagitta::gradient_hessian_overlap(DenseOperator(MatrixXd::Identity(n, n)),
+                                                     generate::vector(generator, n), .99, generator, 100);
+  CHECK(any.value == 1);
+  CHECK(any.error == 1);
 }
 
 TEST_CASE("estimates reject what they cannot answer") {

@@ -73,6 +73,12 @@ int main(int count, char** arguments) {
   std::cout << "\nestimated_rank_seconds "
             << seconds([&] { estimate = sagitta::estimated_effective_rank(hessian, .99, generator); })
             << "\nestimated_rank " << estimate.rank;
+  sagitta::SpectralDensity density;
+  std::cout << "\ndensity_seconds "
+            << seconds([&] { density = sagitta::spectral_density(hessian, generator); })
+            << "\ndensity_products " << density.products << "\ndensity_mean "
+            << density.nodes.dot(density.weights) << "\ndensity_square "
+            << density.nodes.cwiseAbs2().dot(density.weights);
   Index rank = 0;
   const double matrix_seconds = seconds([&] {
     const Eigen::MatrixXd H = network.curvature_matrix(paper::Curvature::hessian);

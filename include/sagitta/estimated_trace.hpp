@@ -17,10 +17,13 @@ struct EstimatedTrace {
 // spectrum's decay, at worst like that of Girard and Hutchinson, 1 / sqrt(probes).
 //   op: n x n, indefinite or not
 //   probes: products to spend, at least 4
-// Exact, from n products with unit vectors, where n <= probes. Unbiased. The standard error is estimated from
-// replicates that share most of their vectors, and is itself uncertain with few probes. Throws
-// std::invalid_argument for an op that is not square, fewer than 4 probes, and where a product is not finite.
-// 2 n probes^2 operations beside the products; n * 3/2 probes doubles.
+// Exact, from n products with unit vectors, where n <= probes. Unbiased. The standard error comes from
+// replicates that share most of their vectors, enlarged by 1.2 sqrt((k + 1) / (k - 1)) for k = probes / 2 of
+// them: over spectra of eight kinds, 10 to 40 products and 1,000 runs each it then was .9 to 1.5 times the
+// actual error in nearly all cases, and one and two of them held the trace in about .7 and .9 of the runs. It
+// is too small (.65 within two) where the rank in effect is just k, so that the space nearly is all there is.
+// Throws std::invalid_argument for an op that is not square, fewer than 4 probes, and where a product is not
+// finite. 2 n probes^2 operations beside the products; n * 3/2 probes doubles.
 template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
 EstimatedTrace estimated_trace(const Op& op, Index probes, Generator& generator) {
   constexpr const char* name = "estimated_trace";
@@ -65,11 +68,13 @@ EstimatedTrace estimated_trace(const Op& op, Index probes, Generator& generator)
     const double quadratic = omega.col(i).dot(Y.col(i)) - 2 * x.dot(R.col(i)) + x.dot(H * x);
     replicates[i] = H.trace() - s.dot(H * s) + scale * quadratic;
   }
+  const auto count = static_cast<double>(k);
   const double mean = replicates.mean();
   const double deviation = (replicates.array() - mean).matrix().norm();
-  return {std::ldexp(mean, exponent),
-          std::ldexp(deviation / std::sqrt(static_cast<double>(k) * static_cast<double>(k - 1)), exponent),
-          2 * k};
+  // of independent replicates, and what they lack for being few and sharing their vectors
+  const double error = deviation / std::sqrt(count * (count - 1));
+  const double caution = 1.2 * std::sqrt((count + 1) / (count - 1));
+  return {std::ldexp(mean, exponent), std::ldexp(caution * error, exponent), 2 * k};
 }
 
 }  // namespace sagitta

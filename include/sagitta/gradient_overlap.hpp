@@ -113,46 +113,63 @@ struct EstimatedOverlap : Overlap {
 
 namespace detail {
 
-// g^T H_k g / (|g| |H_k g|) from the Gauss rule of g's spectral measure. `modulus` is where H is cut; on the
-// positive and on the negative side the cut is moved by one node outwards (-1) or inwards (+1).
-struct TruncatedOverlap {
-  double modulus;
-  int positive = 0, negative = 0;
-
-  double operator()(const Quadrature& rule) const {
-    double projected = 0, square = 0;
-    for (const double sign : {1.0, -1.0}) {
-      std::vector<std::pair<double, double>> side;  // modulus and weight
-      for (Index i = 0; i < rule.nodes.size(); ++i)
-        if (sign * rule.nodes[i] > 0) side.emplace_back(std::abs(rule.nodes[i]), rule.weights[i]);
-      std::sort(side.begin(), side.end(), std::greater<>());
-      const auto kept =
-          std::count_if(side.begin(), side.end(), [&](const auto& node) { return node.first >= modulus; }) +
-          (sign > 0 ? positive : negative);
-      for (Index i = 0; i < std::min<Index>(kept, static_cast<Index>(side.size())); ++i) {
-        const auto& [size, weight] = side[static_cast<std::size_t>(i)];
-        projected += sign * size * weight;
-        square += size * size * weight;
-      }
+// g^T H_k g / (|g| |H_k g|) from the Gauss rule of g's spectral measure, H cut below `modulus`. On the
+// positive and on the negative side the cut can be moved by one node outwards (+1) or inwards (-1). 0 where
+// nothing is left.
+inline double truncated_overlap(const Quadrature& rule, double modulus, int positive = 0, int negative = 0) {
+  double projected = 0, square = 0;
+  for (const double sign : {1.0, -1.0}) {
+    std::vector<std::pair<double, double>> side;  // modulus and weight
+    for (Index i = 0; i < rule.nodes.size(); ++i)
+      if (sign * rule.nodes[i] > 0) side.emplace_back(std::abs(rule.nodes[i]), rule.weights[i]);
+    std::sort(side.begin(), side.end(), std::greater<>());
+    const auto kept =
+        std::count_if(side.begin(), side.end(), [&](const auto& node) { return node.first >= modulus; }) +
+        (sign > 0 ? positive : negative);
+    for (Index i = 0; i < std::min<Index>(kept, static_cast<Index>(side.size())); ++i) {
+      const auto& [size, weight] = side[static_cast<std::size_t>(i)];
+      projected += sign * size * weight;
+      square += size * size * weight;
     }
-    return square > 0 ? std::clamp(projected / std::sqrt(square), -1.0, 1.0)
-                      : std::numeric_limits<double>::quiet_NaN();
   }
-};
+  return square > 0 ? std::clamp(projected / std::sqrt(square), -1.0, 1.0) : 0;
+}
+
+// unit^T op unit / |op unit|, for a unit vector
+template <SymmetricOperator Op>
+EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, const char* function) {
+  const Index n = unit.size();
+  EstimatedOverlap result;
+  result.truncation = n;
+  Eigen::VectorXd product(n), again(n);
+  multiply(op, unit, product, function);
+  result.products = 1;
+  const double size = product.stableNorm();
+  if (size == 0) return result;
+  product /= size;
+  // A product that is nothing but rounding has no preferred direction, so that another one tells |op|.
+  multiply(op, product, again, function);
+  result.products = 2;
+  if (size > static_cast<double>(n) * unit_roundoff<Op> * again.stableNorm())
+    result.value = std::clamp(unit.dot(product), -1.0, 1.0);
+  return result;
+}
 
 }  // namespace detail
 
-// The overlap with a Hessian that is known by its products. Without truncation (threshold 1) one product
-// gives it to rounding. With it, the cut is that of estimated_effective_rank, and the Gauss rule of g's own
+// The overlap with a Hessian that is known by its products. Without truncation (threshold 1) two products
+// give it to rounding. With it, the cut is that of estimated_effective_rank, and the Gauss rule of g's own
 // spectral measure tells how much of g lies beyond it.
 //   op: n x n;  g: n, float or double;  threshold: of the effective rank at which H is truncated;  steps: >=
 //   2
 // `error` is no bound but the largest change of the value when, one after the other, the cut moves by a node
 // of the rule on either side (by the inequalities of Chebyshev, Markov and Stieltjes, the weight of g beyond
-// a point is known to one node's weight), the cut is that of half the steps, and g's rule has half the steps.
+// a point is known to one node's weight), the threshold moves by twice the standard deviation that a random
+// start gives the share above the cut, the cut is that of half the steps, and g's rule has half the steps.
 // Exact, by n products with unit vectors, where n <= steps. Else at most 2 steps products, n steps doubles
-// and 16 n steps^2 operations. Throws std::invalid_argument for an op that is not square, sizes that differ,
-// a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a product is not finite.
+// and 16 n steps^2 operations. A quiet NaN as above. Throws std::invalid_argument for an op that is not
+// square, sizes that differ, a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a
+// product is not finite.
 template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
 EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
                                           Generator& generator, Index steps = 320) {
@@ -165,62 +182,64 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   const double length = gradient.norm();
   EstimatedOverlap result;
   result.truncation = n;
-  if (length == 0 || (threshold < 1 && n <= steps)) {
-    if (length == 0) return result;
+  if (length == 0) return result;
+  if (threshold == 1) return detail::untruncated_overlap(op, Eigen::VectorXd(gradient / length), name);
+  if (n <= steps) {
     static_cast<Overlap&>(result) =
         gradient_hessian_overlap(detail::dense_matrix(op, name), gradient, threshold);
     result.products = n;
     return result;
   }
-  const double rounding = static_cast<double>(n) * detail::unit_roundoff<Op>;
-  if (threshold == 1) {
-    Eigen::VectorXd product(n);
-    const Eigen::VectorXd unit = gradient / length;
-    detail::multiply(op, unit, product, name);
-    const double size = product.stableNorm();
-    result.products = 1;
-    // |H| is not known: what one product tells of it is how much of it is rounding
-    if (size > 0) result.value = std::clamp(unit.dot(product / size), -1.0, 1.0);
-    return result;
-  }
 
-  detail::Crossing whole, half;
-  double norm = 0;
+  const auto size = static_cast<double>(n);
+  double norm = 0;                 // at least |H|, about
+  double cut = 0;                  // the modulus where H is truncated
+  std::vector<double> other_cuts;  // by half the steps, by other luck
   {
-    detail::LanczosProcess process(detail::normal_vector(n, generator), steps);
-    process.extend(op, steps, name);
-    const auto size = static_cast<double>(n);
-    whole = detail::crossing(detail::deflated_rule(process, process.steps), size, threshold);
-    half = detail::crossing(detail::deflated_rule(process, std::max<Index>(1, process.steps / 2)), size,
-                            threshold);
+    const detail::LanczosProcess process = detail::random_process(op, steps, generator, name);
+    const detail::Quadrature rule = detail::spectrum_rule(process, process.steps);
+    const detail::Crossing whole = detail::crossing(rule, size, threshold);
     norm = process.size;
+    cut = whole.modulus;
+    const auto half = detail::spectrum_rule(process, std::max<Index>(1, process.steps / 2));
+    other_cuts.push_back(detail::crossing(half, size, threshold).modulus);
+    for (const double sign : {-2.0, 2.0})
+      other_cuts.push_back(
+          detail::crossing(rule, size, std::clamp(threshold + sign * whole.deviation, 0.0, 1.0)).modulus);
+    result.truncation = static_cast<Index>(std::ceil(whole.rank));
     result.products = process.steps;
   }
-  result.truncation = static_cast<Index>(std::lround(whole.rank));
   detail::LanczosProcess process(gradient, steps);
   process.extend(op, steps, name);
   result.products += process.steps;
-  const detail::Quadrature rule = detail::gauss_rule(process, process.steps);
   norm = std::max(norm, process.size);
   if (norm == 0) return result;
-  // |H_k g| / |g| against the rounding of H
-  double square = 0;
+  // The rule of the first m steps, and below the cuts, in units of norm, so that squares are in range. The
+  // same eigenvalue, found from two starts, differs by rounding.
+  const auto rule_of = [&](Index m) {
+    detail::Quadrature rule = detail::gauss_rule(process, 0, m);
+    rule.nodes /= norm;
+    return rule;
+  };
+  const auto cut_at = [&](double modulus) {
+    return modulus / norm - 8 * std::sqrt(size) * detail::unit_roundoff<Op>;
+  };
+  const detail::Quadrature rule = rule_of(process.steps);
+  const double whole_cut = cut_at(cut);
+  double square = 0;  // (|H_k g| / |g| |H|)^2
   for (Index i = 0; i < rule.nodes.size(); ++i)
-    if (std::abs(rule.nodes[i]) >= whole.modulus)
-      square += std::pow(rule.nodes[i] / norm, 2) * rule.weights[i];
-  const double value = detail::TruncatedOverlap{whole.modulus}(rule);
-  if (!(std::sqrt(square) > rounding)) return result;
-  result.value = value;
+    if (std::abs(rule.nodes[i]) >= whole_cut) square += rule.nodes[i] * rule.nodes[i] * rule.weights[i];
+  if (!(std::sqrt(square) > size * detail::unit_roundoff<Op>)) return result;
+  result.value = detail::truncated_overlap(rule, whole_cut);
 
   const auto moved = [&](double other) {
-    if (detail::is_finite(other)) result.error = std::max(result.error, std::abs(other - value));
+    result.error = std::max(result.error, std::abs(other - result.value));
   };
   for (const int positive : {-1, 0, 1})
     for (const int negative : {-1, 0, 1})
-      moved(detail::TruncatedOverlap{whole.modulus, positive, negative}(rule));
-  moved(detail::TruncatedOverlap{half.modulus}(rule));
-  moved(detail::TruncatedOverlap{whole.modulus}(
-      detail::gauss_rule(process, std::max<Index>(1, process.steps / 2))));
+      moved(detail::truncated_overlap(rule, whole_cut, positive, negative));
+  for (const double other : other_cuts) moved(detail::truncated_overlap(rule, cut_at(other)));
+  moved(detail::truncated_overlap(rule_of(std::max<Index>(1, process.steps / 2)), whole_cut));
   return result;
 }
 

@@ -94,7 +94,8 @@ struct RitzSpace {
 }  // namespace detail
 
 // The k most extreme eigenvalues with their eigenvectors, by Lanczos with full reorthogonalisation and thick
-// restarts (Wu and Simon 2000): memory stays at 2 k + 20 vectors.
+// restarts (Wu and Simon 2000). Memory: 2 k + 20 vectors, and where convergence is slow twice as many from
+// time to time, up to 320 or 4 k + 40 of them if that is more; so that it is certain for n up to that.
 //   op: n x n;  k: from 0 to n
 // Repeated eigenvalues are found as often as they occur: when all pairs have converged, one more pass from a
 // direction drawn orthogonal to them looks for what the first start lacked, and the answer stands only where
@@ -108,7 +109,10 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
   if (k < 0 || k > n) detail::reject(name, "k is ", k, ", expected 0 to ", n);
   if (!detail::is_finite(options.tolerance) || options.tolerance < 0)
     detail::reject(name, "tolerance is ", options.tolerance, ", expected a finite number >= 0");
-  const Index capacity = std::min(n, 2 * k + 20);
+  if (options.max_products < 0)
+    detail::reject(name, "max_products is ", options.max_products, ", expected at least 0");
+  Index capacity = std::min(n, 2 * k + 20);
+  const Index largest = std::min(n, std::max<Index>(320, 2 * capacity));
   const Index budget = options.max_products > 0 ? options.max_products : 40 * capacity;
   const double roundoff = 8 * std::sqrt(static_cast<double>(n)) * detail::unit_roundoff<Op>;
   Eigenpairs result;
@@ -162,6 +166,13 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
       result.values = values(wanted);
       result.vectors.noalias() = space.basis * ritz.eigenvectors()(Eigen::all, wanted);
       break;
+    }
+    if (!reached && capacity < largest && result.products >= 4 * capacity) {
+      const Index grown = std::min({largest, 2 * capacity, budget - result.products - k + capacity});
+      space.basis.conservativeResize(Eigen::NoChange, grown);
+      space.projected.conservativeResizeLike(Eigen::MatrixXd::Zero(grown, grown));
+      capacity = grown;
+      continue;
     }
     // restart: from the pairs found and a new direction to confirm them, or from the better half of all pairs
     // and the direction in which the space was growing

@@ -138,7 +138,8 @@ EffectiveRank partial_effective_rank(const Op& op, double trace, double frobeniu
   if (steps == 0 || result.certified()) return result;
 
   detail::LanczosProcess process(detail::normal_vector(n, generator), std::min<Index>(steps, 32));
-  while (process.steps < steps && !result.certified() && !process.invariant()) {
+  while (process.steps < steps && !result.certified()) {
+    if (process.invariant()) process.restart(generator);  // eigenvalues that repeat
     process.extend(
         op, std::clamp<Index>(process.steps / 8, 4, steps - process.steps > 4 ? steps - process.steps : 4),
         name);

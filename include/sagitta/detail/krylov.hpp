@@ -86,7 +86,17 @@ struct LanczosProcess {
     residual /= residual.stableNorm();
   }
 
-  bool invariant() const { return steps > 0 && off_diagonal[steps - 1] == 0; }
+  // whether products lead nowhere new: restart, or stop
+  bool invariant() const { return steps > 0 && off_diagonal[steps - 1] == 0 && !restarted_; }
+
+  // Goes on from a direction drawn at random outside an invariant space that is not all of R^n. T then is of
+  // several blocks, each with eigenvalues of op on what the ones before it have left; one that repeats
+  // appears once a block.
+  template <std::uniform_random_bit_generator Generator>
+  void restart(Generator& generator) {
+    residual = random_unit_vector(basis.leftCols(steps), generator);
+    restarted_ = true;
+  }
 
   // Adds `count` steps, fewer where the space becomes invariant.
   template <SymmetricOperator Op>
@@ -94,7 +104,8 @@ struct LanczosProcess {
     const Index n = basis.rows();
     reserve(std::min(n, steps + count));
     for (; count > 0 && steps < n && !invariant(); --count) {
-      if (steps > 0) residual /= off_diagonal[steps - 1];
+      if (steps > 0 && !restarted_) residual /= off_diagonal[steps - 1];
+      restarted_ = false;
       basis.col(steps) = residual;
       multiply(op, basis.col(steps), residual, function);
       const Eigen::VectorXd coefficients = orthogonalize(basis.leftCols(steps + 1), residual);
@@ -111,6 +122,8 @@ struct LanczosProcess {
   }
 
  private:
+  bool restarted_ = false;
+
   void reserve(Index capacity) {
     if (capacity <= basis.cols()) return;
     capacity = std::min(basis.rows(), std::max(capacity, 2 * basis.cols()));
