@@ -67,13 +67,20 @@ class CurvatureOperator {
   at::Tensor run(const std::function<at::Tensor()>& forward) const {
     Recorder recorder(parameters_, [](std::string_view) { return false; });
     const Question question{function_, [&](int64_t) { return forward(); }, {}};
-    const at::Tensor output = run_forward(question, 0, parameters_, recorder);
+    GeneratorStates generators;
+    const at::Tensor output = run_forward(question, 0, parameters_, recorder, generators);
     check_defined(output, function_, "the output of the forward pass");
     if (output.numel() > 0) check_finite(output.reshape({1, -1}), function_, "the output");
     if (!output.requires_grad())
       reject(function_,
              "the output of the forward pass does not require grad, expected one that depends on the "
              "parameters");
+    if (CoverageWalk(output, parameters_).coverage(parameters_.size(), {}).custom) {
+      KeptGradients kept(parameters_);
+      kept.keep();
+      (void)backward(output, at::zeros_like(output), parameter_edges(parameters_), function_);
+      kept.check(function_);
+    }
     return output;
   }
 
