@@ -1,9 +1,10 @@
+#include <sagitta/libtorch.hpp>
+
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tanh.h>
 #include <torch/csrc/api/include/torch/cuda.h>
 
 #include <cstdio>
-#include <sagitta/libtorch.hpp>
 
 #ifdef NDEBUG
 #error "this program shall be compiled without NDEBUG"

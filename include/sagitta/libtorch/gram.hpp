@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/multinomial.h>
 #include <ATen/ops/softmax.h>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/nll_loss.h>
 

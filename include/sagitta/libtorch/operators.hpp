@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/autograd.h>
 
