@@ -85,6 +85,15 @@ TEST_CASE("parameters that are written into a part of a tensor", "[edge]") {
         return some_losses(torch::tanh(y) + row);
       },
       all);
+  const lt::HessianOperator H(
+      [&] {
+        Tensor y = x.clone();
+        y.select(1, 0) += row;
+        return some_losses(torch::tanh(y)).mean();
+      },
+      std::vector<Tensor>{row});
+  CHECK(H.apply(torch::ones({3}, torch::kDouble)).norm().item<double>() > 0);
+  CHECK_FALSE(row.grad().defined());
   both_ways(
       [&] {
         Tensor y = torch::zeros_like(x);

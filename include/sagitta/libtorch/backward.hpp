@@ -45,9 +45,9 @@ class GeneratorStates {
   std::vector<std::pair<at::Generator, at::Tensor>> saved_;
 };
 
-// Guards the gradients of parameters against a custom function that adds to them in its backward pass, as
-// checkpointing does that calls backward() there. Autograd does not see such a gradient, so that no result
-// can hold it.
+// Guards the gradients of parameters. A custom function may add to them in its backward pass, as
+// checkpointing does that calls backward() there: autograd does not see such a gradient, so that no result
+// can hold it. And LibTorch 1.13 adds to them by itself where a graph has a write into a part of a tensor.
 class KeptGradients {
  public:
   explicit KeptGradients(const Parameters& parameters) : parameters_(parameters) {}
@@ -62,8 +62,10 @@ class KeptGradients {
     }
   }
 
-  // before the first backward pass through custom functions: costs a copy
-  void keep() {
+  // before the first backward pass through such a graph: costs a copy
+  //   harmless: what is added is known, and taken back in silence
+  void keep(bool harmless) {
+    harmless_ = harmless_ || harmless;
     if (!kept_.empty()) return;
     for (const at::Tensor& p : parameters_.tensors()) {
       const at::Tensor g = p.grad();
@@ -71,7 +73,7 @@ class KeptGradients {
     }
   }
   void check(const char* function) const {
-    if (touched())
+    if (!harmless_ && touched())
       reject(function,
              "a custom function of the model adds to the gradients of parameters in its backward pass (as "
              "checkpointing does that calls backward()), expected one that returns its gradients");
@@ -93,6 +95,7 @@ class KeptGradients {
 
   const Parameters& parameters_;
   std::vector<Kept> kept_;
+  bool harmless_ = false;
 };
 
 inline void check_grad_mode(const char* function) {

@@ -15,6 +15,7 @@ struct Coverage {
   // a custom autograd function, a copy
   std::set<std::size_t> uncovered;
   bool custom = false;  // a custom autograd function is part of the graph
+  bool slices = false;  // so is a write into a part of a tensor
 };
 
 // Generated nodes have plain names ("AddmmBackward0"), LibTorch's own lie in torch::autograd, and a custom
@@ -66,6 +67,7 @@ class CoverageWalk {
     for (const Node* const node : reached_) {
       if (owners_.contains(node)) continue;
       result.custom = result.custom || is_custom(*node);
+      result.slices = result.slices || node->name() == "torch::autograd::CopySlices";
       for (const auto& edge : node->next_edges()) {
         if (!edge.is_valid()) continue;
         const auto owner = owners_.find(edge.function.get());

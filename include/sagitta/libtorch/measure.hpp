@@ -234,7 +234,7 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
     const at::Tensor losses = detail::run_forward(question, i, parameters, recorder, generators);
     const detail::ExactArithmetic exact;
     detail::losses_factor(losses, "measure");
-    if (detail::CoverageWalk(losses, parameters).coverage(parameters.size(), {}).custom) kept.keep();
+    detail::keep_gradients(detail::CoverageWalk(losses, parameters).coverage(parameters.size(), {}), kept);
     loss += losses.detach().to(at::kDouble).sum().item<double>();
     labels = labels && output.dim() == 2 && y.dim() == 1;
     if (labels) {

@@ -40,6 +40,8 @@ class CurvatureOperator {
              " [", elements_, "] on ", first.device());
     }
     const at::AutoGradMode no_graph(false);
+    KeptGradients kept(parameters_);
+    if (guard_) kept.keep(true);
     return product(v.detach());
   }
 
@@ -66,7 +68,7 @@ class CurvatureOperator {
   ~CurvatureOperator() = default;
 
   // runs a forward pass with the same care as the Gram functions do
-  at::Tensor run(const std::function<at::Tensor()>& forward) const {
+  at::Tensor run(const std::function<at::Tensor()>& forward) {
     Recorder recorder(parameters_, [](std::string_view) { return false; });
     const Question question{function_, [&](int64_t) { return forward(); }, {}};
     GeneratorStates generators;
@@ -77,9 +79,11 @@ class CurvatureOperator {
       reject(function_,
              "the output of the forward pass does not require grad, expected one that depends on the "
              "parameters");
-    if (CoverageWalk(output, parameters_).coverage(parameters_.size(), {}).custom) {
+    const Coverage coverage = CoverageWalk(output, parameters_).coverage(parameters_.size(), {});
+    guard_ = coverage.custom || coverage.slices;
+    if (coverage.custom) {
       KeptGradients kept(parameters_);
-      kept.keep();
+      keep_gradients(coverage, kept);
       (void)backward(output, at::zeros_like(output), parameter_edges(parameters_), function_);
       kept.check(function_);
     }
@@ -89,6 +93,8 @@ class CurvatureOperator {
   // gradients of <output, cotangent> by the parameters, zeros where there is no influence
   TensorList gradients(const at::Tensor& output, const at::Tensor& cotangent, bool with_graph) const {
     const at::AutoGradMode mode(with_graph);
+    KeptGradients kept(parameters_);
+    if (guard_) kept.keep(true);
     TensorList result;
     if (output.requires_grad())
       result = torch::autograd::grad({output}, parameters_.tensors(), {cotangent}, true, with_graph, true);
@@ -135,6 +141,7 @@ class CurvatureOperator {
  private:
   std::vector<int64_t> versions_;
   std::vector<const void*> addresses_;
+  bool guard_ = false;  // of the gradients, see KeptGradients
 };
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/ops/stack.h>
+#include <torch/csrc/api/include/torch/version.h>
 
 #include <sagitta/libtorch/backward.hpp>
 #include <sagitta/libtorch/coverage.hpp>
@@ -83,6 +84,11 @@ inline at::Tensor run_forward(const Question& question, int64_t batch, const Par
   return output;
 }
 
+inline void keep_gradients(const Coverage& coverage, KeptGradients& gradients) {
+  const bool harmless = TORCH_VERSION_MAJOR < 2 && coverage.slices;
+  if (coverage.custom || harmless) gradients.keep(harmless);
+}
+
 // Runs the forward pass and the backward passes that collect the backprops of what it recorded.
 inline Pass capture(const Question& question, int64_t batch, const Parameters& parameters,
                     const GramOptions& options, GeneratorStates& generators, KeptGradients& gradients) {
@@ -102,7 +108,7 @@ inline Pass capture(const Question& question, int64_t batch, const Parameters& p
   if (!recorder.failed) pass.calls = std::move(recorder.calls);
   Coverage coverage = CoverageWalk(pass.output, parameters).coverage(parameters.size(), pass.calls);
   pass.uncovered = std::move(coverage.uncovered);
-  if (coverage.custom) gradients.keep();
+  keep_gradients(coverage, gradients);
 
   torch::autograd::edge_list edges;
   for (const OperatorCall& call : pass.calls) edges.push_back(call.edge);

@@ -151,7 +151,9 @@ struct Products {
     const int64_t row = std::max<int64_t>(1, rows(f) * b * size);
     int64_t outputs = std::clamp<int64_t>(chunk_bytes / row, 1, std::max<int64_t>(1, a));
     if (f.backprops.device().is_cpu() && !f.indices.defined())
-      outputs = std::min(outputs, std::max<int64_t>(16, (int64_t{4} << 20) / row));
+      outputs = std::min(outputs, std::max<int64_t>(16, (int64_t{5} << 20) / row));
+    const int64_t chunks = (a + outputs - 1) / outputs;
+    if (chunks > 1) outputs = (a + chunks - 1) / chunks;  // of one size
     const bool single = outputs < a || rows(f) != samples(f);
     const int64_t groups =
         single ? 1 : std::clamp<int64_t>(chunk_bytes / (row * std::max<int64_t>(1, a)), 1, f.groups);
