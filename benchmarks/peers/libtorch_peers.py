@@ -4,7 +4,7 @@
     python3 benchmarks/peers/libtorch_peers.py [seconds for each row, default 5]
 
 Needs torch alone (measured with 2.13.0). Prints, for the workloads of libtorch_timing.cpp and one thread, the
-median milliseconds of a training step (forward, backward, Adam) and of
+median milliseconds of processor time of a training step (forward, backward, Adam) and of
   vmap(grad)  per-sample gradients by torch.func and their product
   loop        one backward pass a sample, and the product (once)
 each also in steps of the same run, the error of vmap(grad) against the loop in float64, and peak memory.
@@ -32,9 +32,9 @@ def cnn():
 
 
 def milliseconds(work):
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return (time.perf_counter() - start) * 1e3
+    return (time.process_time() - start) * 1e3
 
 
 def median(values):

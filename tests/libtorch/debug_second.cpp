@@ -1,6 +1,6 @@
-#include <ATen/ops/randn.h>
-
 #include <sagitta/libtorch.hpp>
+
+#include <ATen/ops/randn.h>
 
 double second_translation_unit() {
   const at::Tensor w = at::randn({3, 4}).requires_grad_(), x = at::randn({5, 4});

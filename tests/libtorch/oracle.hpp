@@ -32,10 +32,14 @@ inline Tensor flat(const std::vector<Tensor>& gradients, const std::vector<Tenso
 
 // The gradients of each element of `outputs` (flattened), [elements, d], in double.
 inline Tensor jacobian(const Tensor& outputs, const std::vector<Tensor>& parameters) {
-  std::vector<Tensor> rows;
+  std::vector<Tensor> rows, before;
+  for (const Tensor& p : parameters) before.push_back(p.grad());
   const Tensor all = outputs.reshape({-1});
   for (int64_t i = 0; i < all.size(0); ++i)
     rows.push_back(flat(torch::autograd::grad({all[i]}, parameters, {}, true, false, true), parameters));
+  // LibTorch 1.13 leaves gradients behind where a tensor was written to in part
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (!before[i].defined()) parameters[i].mutable_grad().reset();
   return torch::stack(rows);
 }
 

@@ -14,21 +14,21 @@ class GramAssembly {
         parameters_(parameters),
         options_(options),
         products_{options.chunk_bytes},
-        signs_(options.check_seed) {}
+        signs_(options.check_seed),
+        gradients_(parameters) {}
 
   GramResult run() {
     check();
     capture_all();
-    const ExactArithmetic exact;
     const at::ScalarType model = parameters_[0].scalar_type();
     result_.product_type = model == at::kDouble || options_.accumulate_in_double ? at::kDouble : at::kFloat;
     result_.parameter_count = parameters_.elements();
     result_.gram =
         at::zeros({rows_, rows_}, parameters_[0].options().dtype(result_.product_type).requires_grad(false));
     if (rows_ > 0) {
-      if (options_.check) signs_.finish(rows_, parameters_);
       by_rules();
       by_single_samples();
+      gradients_.check(question_.function);
       if (!result_.gram.isfinite().all().item<bool>())
         reject(question_.function, "the gradients hold NaN or infinity, or their squares overflow");
       result_.gram = symmetric(result_.gram);
@@ -48,8 +48,9 @@ class GramAssembly {
   }
 
   void capture_all() {
+    GeneratorStates generators;
     for (int64_t i = 0; i < question_.batches; ++i) {
-      passes_.push_back(capture(question_, i, parameters_, options_));
+      passes_.push_back(capture(question_, i, parameters_, options_, generators, gradients_));
       Pass& pass = passes_.back();
       if (pass.rows() == 0) {  // an empty batch adds nothing
         passes_.pop_back();
@@ -70,6 +71,8 @@ class GramAssembly {
   }
 
   void by_rules() {
+    const ExactArithmetic exact;
+    if (options_.check) signs_.finish(rows_, parameters_);
     const Factors factors(passes_, parameters_, options_, result_.product_type);
     std::set<std::size_t> done = fallback_;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {  // weights with a bias first
@@ -90,7 +93,7 @@ class GramAssembly {
         at::Tensor K;
         std::vector<std::vector<Factor>> of;
         for (const std::size_t p : unit) of.push_back(factors.of(p, attempt, last));
-        if (of[0].empty()) return true;  // no influence on the output
+        if (of[0].empty()) return !options_.check || signs_.silent(unit[0]);  // no influence on the output
         if (unit.size() == 2 && share_products(of[0][0], of[1][0])) {
           K = products_.gram(of[0][0], /*with_bias=*/true);
         } else {
@@ -101,6 +104,10 @@ class GramAssembly {
         }
         if (add(K, unit)) return true;
       } catch (const NoAnswer&) {
+        return false;
+      } catch (const c10::OutOfMemoryError&) {
+        throw;
+      } catch (const c10::Error&) {  // factors of shapes that do not fit, from a rule that is wrong
         return false;
       }
     }
@@ -138,6 +145,7 @@ class GramAssembly {
         const std::string name = parameters_.name(group[i]);
         if (!gradients[i].isfinite().all().item<bool>())
           reject(question_.function, "the gradients by ", name, " hold NaN or infinity");
+        const ExactArithmetic exact;
         at::Tensor K = at::zeros_like(result_.gram);
         Products::add_lower(K, gradients[i]);
         if (!add(K, {group[i]}))
@@ -163,9 +171,10 @@ class GramAssembly {
       at::Tensor output = pass.output;
       if (question_.batches > 1) {  // its graph has gone
         Recorder recorder(parameters_, [](std::string_view) { return false; });
-        const at::AutoGradMode grad_mode(true);
-        output = run_forward(question_, batches_[i], parameters_, recorder);
+        GeneratorStates generators = pass.generators;
+        output = run_forward(question_, batches_[i], parameters_, recorder, generators);
       }
+      const ExactArithmetic exact;
       for (int64_t n = 0; n < pass.rows(); ++n, ++row) {
         at::Tensor one = at::zeros({pass.rows()}, pass.factor.options());
         one[n] = 1;
@@ -188,6 +197,7 @@ class GramAssembly {
   const GramOptions& options_;
   Products products_;
   RandomSigns signs_;
+  KeptGradients gradients_;
   std::vector<Pass> passes_;
   std::vector<int64_t> batches_;  // the batch of each pass
   std::set<std::size_t> fallback_;

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <ATen/SequenceNumber.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/edge.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,6 +30,19 @@ struct ParameterView {
     int64_t last = offset;
     for (std::size_t i = 0; i < sizes.size(); ++i) last += (sizes[i] - 1) * strides[i];
     return last + 1;
+  }
+  // whether no two places of the view are the same element (in an expanded or unfolded view they may be)
+  bool one_to_one() const {
+    std::vector<std::pair<int64_t, int64_t>> steps;
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+      if (sizes[i] > 1) steps.emplace_back(strides[i], sizes[i]);
+    std::sort(steps.begin(), steps.end());
+    int64_t reach = 0;
+    for (const auto& [stride, size] : steps) {
+      if (stride <= reach) return false;
+      reach += (size - 1) * stride;
+    }
+    return true;
   }
   bool operator==(const ParameterView&) const = default;
 };
@@ -106,13 +121,14 @@ class Recorder {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor& p = parameters[i];
       by_storage_.emplace(p.storage().unsafeGetStorageImpl(),
-                          Place{i, p.storage_offset(), p.storage_offset() + extent(p)});
+                          Place{i, p.storage_offset(), p.storage_offset() + extent(p), p.scalar_type()});
     }
   }
 
   std::vector<OperatorCall> calls;
   bool coupled = false;  // batch norm in train mode was seen
   bool failed = false;   // something threw inside a callback; then nothing recorded can be trusted
+  bool frozen = false;   // also record what does not require grad
 
   // Runs `forward` under observation, on this thread.
   template <class Forward>
@@ -138,6 +154,7 @@ class Recorder {
   // Puts the running statistics back that normalisation in train mode has moved.
   void restore_statistics() {
     if (!normalised_) return;
+    const at::NoGradGuard no_grad;
     for (auto tensor = moved_.rbegin(); tensor != moved_.rend(); ++tensor)
       tensor->first.copy_(tensor->second);
   }
@@ -146,6 +163,7 @@ class Recorder {
   struct Place {
     std::size_t parameter;
     int64_t first, end;  // of its elements in the storage
+    at::ScalarType type;
   };
   struct Context : at::ObserverContext {
     Recorder* recorder = nullptr;
@@ -223,19 +241,20 @@ class Recorder {
     if (call.uses.empty()) return;
     if (outputs.empty() || !outputs[0].isTensor()) return;
     const at::Tensor& output = outputs[0].toTensor();
-    if (!output.defined() || !output.requires_grad()) return;  // under no_grad
-    call.edge = torch::autograd::impl::gradient_edge(output);
+    if (!output.defined() || (!output.requires_grad() && !frozen)) return;  // under no_grad
+    if (output.requires_grad()) call.edge = torch::autograd::impl::gradient_edge(output);
     call.output_sizes = output.sizes().vec();
     calls.push_back(std::move(call));
   }
 
   void find(const at::Tensor& tensor, int64_t argument, int64_t element, std::vector<ParameterUse>& uses) {
-    if (!tensor.defined() || !tensor.requires_grad() || !tensor.has_storage()) return;
+    if (!tensor.defined() || (!tensor.requires_grad() && !frozen) || !tensor.has_storage()) return;
     const auto range = by_storage_.equal_range(tensor.storage().unsafeGetStorageImpl());
     for (auto entry = range.first; entry != range.second; ++entry) {
       const Place& place = entry->second;
       const int64_t first = tensor.storage_offset();
-      if (first < place.first || first + extent(tensor) > place.end) continue;
+      if (first < place.first || first + extent(tensor) > place.end || tensor.scalar_type() != place.type)
+        continue;
       uses.push_back({argument,
                       element,
                       {place.parameter, first - place.first, tensor.sizes().vec(), tensor.strides().vec()}});

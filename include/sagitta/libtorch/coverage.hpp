@@ -9,71 +9,113 @@
 
 namespace sagitta::libtorch::detail {
 
-// The parameters that reach `output` through something that was not written down: an operator without a rule,
-// a custom autograd function, a copy. Walks the autograd graph once. Every edge into a parameter, or into a
-// view of it, must come from a node that was made inside a recorded call, or from another such view.
-inline std::set<std::size_t> uncovered_parameters(const at::Tensor& output, const Parameters& parameters,
-                                                  const std::vector<OperatorCall>& calls) {
-  using torch::autograd::Node;
-  std::unordered_map<const Node*, std::size_t> owners;  // accumulators and views of parameters
-  for (std::size_t i = 0; i < parameters.size(); ++i)
-    if (const auto accumulator = torch::autograd::impl::try_get_grad_accumulator(parameters[i]))
-      owners.emplace(accumulator.get(), i);
-
+// What a walk through the autograd graph tells about a forward pass.
+struct Coverage {
+  // parameters that reach the output through something that was not written down: an operator without a rule,
+  // a custom autograd function, a copy
   std::set<std::size_t> uncovered;
-  struct Interval {
-    uint64_t first, end;
-  };
-  std::vector<std::vector<Interval>> intervals(parameters.size());
-  for (const OperatorCall& call : calls)
-    for (const ParameterUse& use : call.uses) {
-      const std::size_t p = use.view.parameter;
-      intervals[p].push_back({call.first_sequence, call.end_sequence});
-      const c10::IValue& argument = call.inputs[static_cast<std::size_t>(use.argument)];
-      const at::Tensor tensor = use.element < 0
-                                    ? argument.toTensor()
-                                    : argument.toTensorVector()[static_cast<std::size_t>(use.element)];
-      if (!tensor.requires_grad()) continue;
-      auto edge = torch::autograd::impl::gradient_edge(tensor);
-      std::vector<const Node*> chain;
-      const Node* node = edge.function.get();
-      while (node && !owners.contains(node)) {
-        chain.push_back(node);
-        const Node* next = nullptr;
-        int count = 0;
-        for (const auto& outgoing : node->next_edges())
-          if (outgoing.is_valid()) next = outgoing.function.get(), ++count;
-        node = count == 1 ? next : nullptr;
-      }
-      if (!node || owners.at(node) != p) {
-        uncovered.insert(p);
-        continue;
-      }
-      for (const Node* view : chain) owners.emplace(view, p);
-    }
+  bool custom = false;  // a custom autograd function is part of the graph
+  bool slices = false;  // so is a write into a part of a tensor
+};
 
-  const auto recorded = [&](const Node& node, std::size_t p) {
-    for (const Interval& interval : intervals[p])
-      if (node.sequence_nr() >= interval.first && node.sequence_nr() < interval.end) return true;
-    return false;
-  };
-  std::vector<const Node*> open;
-  std::unordered_set<const Node*> seen;
-  const auto root = torch::autograd::impl::gradient_edge(output);
-  if (root.function) open.push_back(root.function.get());
-  while (!open.empty()) {
-    const Node* const node = open.back();
-    open.pop_back();
-    if (!seen.insert(node).second) continue;
-    for (const auto& edge : node->next_edges()) {
-      if (!edge.is_valid()) continue;
-      const auto owner = owners.find(edge.function.get());
-      if (owner != owners.end() && !owners.contains(node) && !recorded(*node, owner->second))
-        uncovered.insert(owner->second);
-      open.push_back(edge.function.get());
+// Generated nodes have plain names ("AddmmBackward0"), LibTorch's own lie in torch::autograd, and a custom
+// function is one of those, torch::autograd::CppNode, or of the user's.
+inline bool is_custom(const torch::autograd::Node& node) {
+  const std::string name = node.name();
+  return name.find("CppNode<") != std::string::npos ||
+         (name.find("::") != std::string::npos && name.rfind("torch::autograd::", 0) != 0);
+}
+
+class CoverageWalk {
+ public:
+  using Node = torch::autograd::Node;
+
+  CoverageWalk(const at::Tensor& output, const Parameters& parameters) {
+    const auto root = torch::autograd::impl::gradient_edge(output);
+    root_ = root.function.get();
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      if (const auto accumulator = torch::autograd::impl::try_get_grad_accumulator(parameters[i]))
+        owners_.emplace(accumulator.get(), i);
+    std::vector<const Node*> open;
+    if (root_) open.push_back(root_);
+    while (!open.empty()) {
+      const Node* const node = open.back();
+      open.pop_back();
+      if (!reached_.insert(node).second) continue;
+      for (const auto& edge : node->next_edges())
+        if (edge.is_valid()) open.push_back(edge.function.get());
     }
   }
-  return uncovered;
-}
+
+  // Every edge into a parameter, or into a view of it, must come from a node that was made inside a recorded
+  // call whose output is part of the graph, or from another such view.
+  Coverage coverage(std::size_t parameters, const std::vector<OperatorCall>& calls) {
+    Coverage result;
+    std::vector<std::vector<Interval>> intervals(parameters);
+    for (const OperatorCall& call : calls) {
+      // An operator that writes into a part of a tensor gives a view that nothing else refers to: the
+      // gradient flows past it.
+      if (!reached_.contains(call.edge.function.get())) continue;
+      for (const ParameterUse& use : call.uses) {
+        const std::size_t p = use.view.parameter;
+        intervals[p].push_back({call.first_sequence, call.end_sequence});
+        if (!owns(call, use)) result.uncovered.insert(p);
+      }
+    }
+    if (const auto owner = owners_.find(root_); owner != owners_.end())
+      result.uncovered.insert(owner->second);
+    for (const Node* const node : reached_) {
+      if (owners_.contains(node)) continue;
+      result.custom = result.custom || is_custom(*node);
+      result.slices = result.slices || node->name() == "torch::autograd::CopySlices";
+      for (const auto& edge : node->next_edges()) {
+        if (!edge.is_valid()) continue;
+        const auto owner = owners_.find(edge.function.get());
+        if (owner != owners_.end() && !inside(*node, intervals[owner->second]))
+          result.uncovered.insert(owner->second);
+      }
+    }
+    return result;
+  }
+
+ private:
+  struct Interval {  // of sequence numbers
+    uint64_t first, end;
+  };
+
+  static bool inside(const Node& node, const std::vector<Interval>& intervals) {
+    return std::any_of(intervals.begin(), intervals.end(), [&](const Interval& interval) {
+      return node.sequence_nr() >= interval.first && node.sequence_nr() < interval.end;
+    });
+  }
+
+  // Whether what the call consumed is the parameter or a view of it, in the graph as in memory. The nodes of
+  // views become the parameter's.
+  bool owns(const OperatorCall& call, const ParameterUse& use) {
+    const c10::IValue& argument = call.inputs[static_cast<std::size_t>(use.argument)];
+    const at::Tensor tensor = use.element < 0
+                                  ? argument.toTensor()
+                                  : argument.toTensorVector()[static_cast<std::size_t>(use.element)];
+    const auto edge = torch::autograd::impl::gradient_edge(tensor);
+    std::vector<const Node*> views;
+    const Node* node = edge.function.get();
+    while (node && !owners_.contains(node)) {
+      if (is_custom(*node)) return false;
+      views.push_back(node);
+      const Node* next = nullptr;
+      int count = 0;
+      for (const auto& outgoing : node->next_edges())
+        if (outgoing.is_valid()) next = outgoing.function.get(), ++count;
+      node = count == 1 ? next : nullptr;
+    }
+    if (!node || owners_.at(node) != use.view.parameter) return false;
+    for (const Node* const view : views) owners_.emplace(view, use.view.parameter);
+    return true;
+  }
+
+  std::unordered_map<const Node*, std::size_t> owners_;  // accumulators and views of parameters
+  std::unordered_set<const Node*> reached_;
+  const Node* root_ = nullptr;
+};
 
 }  // namespace sagitta::libtorch::detail

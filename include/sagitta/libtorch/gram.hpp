@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/multinomial.h>
 #include <ATen/ops/softmax.h>
@@ -14,7 +16,7 @@
 // The forward pass is called once, recorded from outside, and followed by one backward pass that stops at the
 // layers' outputs. Parameters of operators without a rule (docs/adding_a_layer.md) fall back to a backward
 // pass a sample, and the result says which; every result is verified by random signs unless that is switched
-// off. What a call leaves untouched: gradients, the state of generators, running statistics.
+// off. What a call leaves untouched: gradients, the state of default generators, running statistics.
 //
 // Cost at one thread: about a forward and a backward pass plus half of the products, M^2 (inputs + outputs) a
 // linear layer; the check adds two backward passes. Memory: what a backward pass holds, the backprops, N^2
@@ -106,13 +108,14 @@ inline GramResult empirical_fisher_gram(int64_t batches, const std::function<at:
 inline GramResult sampled_fisher_gram(const std::function<at::Tensor()>& logits, const Parameters& parameters,
                                       at::Generator generator, const GramOptions& options = {}) {
   constexpr const char* name = "sampled_fisher_gram";
+  if (!generator.defined())
+    reject(name, "generator is undefined, expected one, as at::detail::createCPUGenerator(seed) gives");
   const detail::Question question{name, [&](int64_t) { return logits(); },
                                   [&](const at::Tensor& output) {
                                     detail::check_logits(output, name);
                                     const at::Tensor p = at::softmax(output.detach(), 1, at::kDouble);
                                     if (p.size(0) == 0) return p.unsqueeze(2);
-                                    at::Tensor drawn =
-                                        generator.defined() && generator.device().is_cpu() ? p.cpu() : p;
+                                    at::Tensor drawn = generator.device().is_cpu() ? p.cpu() : p;
                                     drawn = at::multinomial(drawn, 1, true, generator).to(p.device());
                                     return p.scatter_add(1, drawn, -at::ones_like(drawn, p.options()))
                                         .to(output.scalar_type())

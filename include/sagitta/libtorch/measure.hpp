@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/nll_loss.h>
 
 #include <random>
@@ -27,7 +30,7 @@ struct MeasureOptions {
   bool gauss_newton = false;
   bool sharpness = false;  // the largest eigenvalue of the Hessian, by Lanczos; tens of products
   at::Generator generator;
-  uint64_t seed = 1;  // of the first Lanczos vector
+  uint64_t seed = 1;  // of the first Lanczos vector, and of the labels where no generator is given
   GramOptions gram;
 };
 
@@ -94,18 +97,24 @@ inline at::Tensor default_losses(const at::Tensor& output, const at::Tensor& y) 
   if (output.sizes() != y.sizes())
     reject("measure", "the model's output is of shape ", output.sizes(), " and y of ", y.sizes(),
            ", expected the same; or give options.losses");
-  return (output - y).square().flatten(1).sum(1);
+  return (output - y.to(output.scalar_type())).square().flatten(1).sum(1);
 }
 
-// The input of the last linear layer among the recorded calls, [M, width]; undefined without one.
+// What features are looked for in: products with a parameter, trained or frozen.
+inline bool is_linear(std::string_view name) {
+  return name == "aten::linear" || name == "aten::mm" || name == "aten::matmul" || name == "aten::addmm";
+}
+
+// The input of the last linear layer, [M, width]; undefined without one, or where its samples cannot be told.
 inline at::Tensor features_of(const std::vector<OperatorCall>& calls, int64_t samples) {
-  for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
-    const bool linear =
-        call->name == "aten::linear" || call->name == "aten::mm" || call->name == "aten::matmul";
-    if (!linear && call->name != "aten::addmm") continue;
-    const at::Tensor& x = call->inputs[linear ? 0 : 1].toTensor();
-    if (x.dim() >= 2 && x.size(0) == samples) return x.detach().reshape({samples, -1});
-  }
+  if (calls.empty()) return {};
+  const OperatorCall& call = calls.back();
+  const int64_t place = call.name == "aten::addmm" ? 1 : 0;
+  for (const ParameterUse& use : call.uses)
+    if (use.argument == place) return {};  // W x
+  const at::Tensor x = call.inputs[static_cast<std::size_t>(place)].toTensor().detach();
+  for (int64_t dim = 0; dim + 1 < x.dim(); ++dim)
+    if (x.size(dim) == samples) return x.movedim(dim, 0).reshape({samples, -1});
   return {};
 }
 
@@ -136,10 +145,12 @@ struct Trained {
              " as snapshot(model) gives");
     std::vector<at::Tensor> chosen;
     for (std::size_t i = 0; i < places.size(); ++i) {
-      chosen.push_back(snapshot[places[i]].detach());
-      if (chosen[i].sizes() != parameters[i].sizes())
-        reject("measure", "options.", argument, "[", places[i], "] is of shape ", chosen[i].sizes(),
-               ", expected ", parameters[i].sizes(), " as ", parameters.name(i));
+      const at::Tensor& copy = snapshot[places[i]];
+      if (!copy.defined() || copy.sizes() != parameters[i].sizes())
+        reject("measure", "options.", argument, "[", places[i], "] is of shape ",
+               copy.defined() ? copy.sizes() : at::IntArrayRef{}, ", expected ", parameters[i].sizes(),
+               " as ", parameters.name(i));
+      chosen.push_back(copy.detach().to(parameters[i].device(), parameters[i].scalar_type()));
     }
     return chosen;
   }
@@ -164,7 +175,7 @@ Trained trained_parameters(const Model& model) {
 inline std::vector<at::Tensor> differences(const Parameters& mine, const std::vector<at::Tensor>& other) {
   std::vector<at::Tensor> result;
   for (std::size_t i = 0; i < mine.size(); ++i)
-    result.push_back(mine[i].detach().to(at::kDouble) - other[i].to(mine[i].device(), at::kDouble));
+    result.push_back(mine[i].detach().to(at::kDouble) - other[i].to(at::kDouble));
   return result;
 }
 
@@ -200,6 +211,7 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
   };
 
   Measurement result;
+  const Parameters all_parameters(model->parameters());
   result.samples = M;
   result.parameters = parameters.elements();
 
@@ -207,13 +219,22 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
   std::vector<at::Tensor> features, gradient(parameters.size());
   double loss = 0, wrong = 0;
   bool labels = at::isIntegralType(y.scalar_type(), false);
+  detail::GeneratorStates generators;
+  detail::KeptGradients kept(parameters);
   for (int64_t i = 0; i < batches; ++i) {
-    detail::Recorder recorder(
-        parameters, [](std::string_view name) { return standard_rules().contains(std::string(name)); });
-    const at::Tensor output = recorder.watch([&] { return model->forward(part(x, i)); });
-    const at::Tensor losses = losses_of(output, part(y, i));
-    detail::losses_factor(losses, "measure");
+    detail::Recorder recorder(all_parameters, detail::is_linear);
+    recorder.frozen = true;
+    at::Tensor output;
+    const detail::Question question{"measure",
+                                    [&](int64_t batch) {
+                                      output = model->forward(part(x, batch));
+                                      return losses_of(output, part(y, batch));
+                                    },
+                                    {}};
+    const at::Tensor losses = detail::run_forward(question, i, parameters, recorder, generators);
     const detail::ExactArithmetic exact;
+    detail::losses_factor(losses, "measure");
+    detail::keep_gradients(detail::CoverageWalk(losses, parameters).coverage(parameters.size(), {}), kept);
     loss += losses.detach().to(at::kDouble).sum().item<double>();
     labels = labels && output.dim() == 2 && y.dim() == 1;
     if (labels) {
@@ -228,6 +249,7 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
     for (std::size_t p = 0; p < parts.size(); ++p)
       if (parts[p].defined()) gradient[p] = gradient[p].defined() ? gradient[p] + parts[p] : parts[p];
   }
+  kept.check("measure");
   std::erase_if(gradient, [](const at::Tensor& g) { return !g.defined(); });
   const detail::Norms of_gradient = detail::norms(gradient), of_weights = detail::norms(parameters.tensors());
   result.loss = loss / static_cast<double>(M);
@@ -268,7 +290,11 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
   const auto logits = [&] { return model->forward(x); };
   if (options.sampled_fisher)
     result.sampled_fisher_rank = symmetric_effective_rank(
-        sampled_fisher_gram(logits, parameters, options.generator, options.gram), options.threshold);
+        sampled_fisher_gram(
+            logits, parameters,
+            options.generator.defined() ? options.generator : at::detail::createCPUGenerator(options.seed),
+            options.gram),
+        options.threshold);
   if (options.gauss_newton) {
     const OutputLoss loss_kind = labels ? OutputLoss::softmax_cross_entropy : OutputLoss::squared_error;
     result.gauss_newton_rank = symmetric_effective_rank(

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -38,6 +40,8 @@ class CurvatureOperator {
              " [", elements_, "] on ", first.device());
     }
     const at::AutoGradMode no_graph(false);
+    KeptGradients kept(parameters_);
+    if (guard_) kept.keep(true);
     return product(v.detach());
   }
 
@@ -64,22 +68,33 @@ class CurvatureOperator {
   ~CurvatureOperator() = default;
 
   // runs a forward pass with the same care as the Gram functions do
-  at::Tensor run(const std::function<at::Tensor()>& forward) const {
+  at::Tensor run(const std::function<at::Tensor()>& forward) {
     Recorder recorder(parameters_, [](std::string_view) { return false; });
     const Question question{function_, [&](int64_t) { return forward(); }, {}};
-    const at::Tensor output = run_forward(question, 0, parameters_, recorder);
+    GeneratorStates generators;
+    const at::Tensor output = run_forward(question, 0, parameters_, recorder, generators);
     check_defined(output, function_, "the output of the forward pass");
     if (output.numel() > 0) check_finite(output.reshape({1, -1}), function_, "the output");
     if (!output.requires_grad())
       reject(function_,
              "the output of the forward pass does not require grad, expected one that depends on the "
              "parameters");
+    const Coverage coverage = CoverageWalk(output, parameters_).coverage(parameters_.size(), {});
+    guard_ = coverage.custom || coverage.slices;
+    if (coverage.custom) {
+      KeptGradients kept(parameters_);
+      keep_gradients(coverage, kept);
+      (void)backward(output, at::zeros_like(output), parameter_edges(parameters_), function_);
+      kept.check(function_);
+    }
     return output;
   }
 
   // gradients of <output, cotangent> by the parameters, zeros where there is no influence
   TensorList gradients(const at::Tensor& output, const at::Tensor& cotangent, bool with_graph) const {
     const at::AutoGradMode mode(with_graph);
+    KeptGradients kept(parameters_);
+    if (guard_) kept.keep(true);
     TensorList result;
     if (output.requires_grad())
       result = torch::autograd::grad({output}, parameters_.tensors(), {cotangent}, true, with_graph, true);
@@ -126,6 +141,7 @@ class CurvatureOperator {
  private:
   std::vector<int64_t> versions_;
   std::vector<const void*> addresses_;
+  bool guard_ = false;  // of the gradients, see KeptGradients
 };
 
 }  // namespace detail

@@ -1,7 +1,8 @@
 #pragma once
 
+#include <ATen/core/ivalue.h>  // first: clang 14 needs it before the other headers of LibTorch 1.13
+
 #include <ATen/core/Tensor.h>
-#include <ATen/core/ivalue.h>  // first: clang 14 needs it before 1.13's other headers
 #include <torch/csrc/api/include/torch/ordered_dict.h>
 
 #include <sagitta/detail/check.hpp>

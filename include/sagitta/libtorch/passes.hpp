@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/ops/stack.h>
+#include <torch/csrc/api/include/torch/version.h>
 
 #include <sagitta/libtorch/backward.hpp>
 #include <sagitta/libtorch/coverage.hpp>
@@ -17,6 +18,7 @@ struct Pass {
   std::vector<OperatorCall> calls;
   std::vector<at::Tensor> backprops;  // by each call's output, [copies, its shape]; undefined: no influence
   std::set<std::size_t> uncovered;    // parameters that the calls do not account for
+  GeneratorStates generators;         // before the forward pass
 
   int64_t rows() const { return samples * copies; }
   // the cotangent of the output that gives sum_n weights_n (row n); weights: [rows()]
@@ -57,30 +59,43 @@ inline const Rule* find_rule(const GramOptions& options, std::string_view name) 
 }
 
 // The forward pass alone, with its state put back.
+//   generators: where its random numbers begin, if anywhere; then where they ended
 inline at::Tensor run_forward(const Question& question, int64_t batch, const Parameters& parameters,
-                              Recorder& recorder) {
-  const GeneratorState generators(parameters[0].device());
+                              Recorder& recorder, GeneratorStates& generators) {
+  struct State {
+    GeneratorStates before;
+    Recorder& recorder;
+    ~State() {
+      before.restore();
+      recorder.restore_statistics();
+    }
+  };
   at::Tensor output;
-  try {
+  {
+    const State state{GeneratorStates(parameters[0].device()), recorder};
+    generators.restore();
     output = recorder.watch([&] { return question.forward(batch); });
-  } catch (...) {
-    recorder.restore_statistics();
-    throw;
+    generators = GeneratorStates(parameters[0].device());
   }
-  recorder.restore_statistics();
   if (recorder.coupled)
     reject(question.function,
            "batch norm in train mode couples the samples of a batch, so that no sample has a gradient of its "
-           "own; call model->eval() first");
+           "own; call model->eval() first (a layer with track_running_stats(false) stays so)");
   return output;
+}
+
+inline void keep_gradients(const Coverage& coverage, KeptGradients& gradients) {
+  const bool harmless = TORCH_VERSION_MAJOR < 2 && coverage.slices;
+  if (coverage.custom || harmless) gradients.keep(harmless);
 }
 
 // Runs the forward pass and the backward passes that collect the backprops of what it recorded.
 inline Pass capture(const Question& question, int64_t batch, const Parameters& parameters,
-                    const GramOptions& options) {
+                    const GramOptions& options, GeneratorStates& generators, KeptGradients& gradients) {
   Recorder recorder(parameters, [&](std::string_view name) { return find_rule(options, name) != nullptr; });
   Pass pass;
-  pass.output = run_forward(question, batch, parameters, recorder);
+  pass.generators = generators;
+  pass.output = run_forward(question, batch, parameters, recorder, generators);
   const ExactArithmetic exact;
   pass.factor = question.factor(pass.output);
   pass.samples = pass.factor.size(0);
@@ -91,15 +106,17 @@ inline Pass capture(const Question& question, int64_t batch, const Parameters& p
         question.function,
         "the output of the forward pass does not require grad, expected one that depends on the parameters");
   if (!recorder.failed) pass.calls = std::move(recorder.calls);
-  pass.uncovered = uncovered_parameters(pass.output, parameters, pass.calls);
+  Coverage coverage = CoverageWalk(pass.output, parameters).coverage(parameters.size(), pass.calls);
+  pass.uncovered = std::move(coverage.uncovered);
+  keep_gradients(coverage, gradients);
 
   torch::autograd::edge_list edges;
   for (const OperatorCall& call : pass.calls) edges.push_back(call.edge);
   std::vector<std::vector<at::Tensor>> copies(edges.size());
   for (int64_t k = 0; k < pass.copies; ++k) {
-    const auto gradients = backward(pass.output, pass.factor.select(2, k), edges, question.function);
+    const auto parts = backward(pass.output, pass.factor.select(2, k), edges, question.function);
     for (std::size_t c = 0; c < edges.size(); ++c)
-      if (gradients[c].defined()) copies[c].push_back(gradients[c]);
+      if (parts[c].defined()) copies[c].push_back(parts[c]);
   }
   pass.backprops.resize(edges.size());
   for (std::size_t c = 0; c < edges.size(); ++c)

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/libtorch/parameters.hpp>  // first: see there
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
@@ -156,7 +158,8 @@ struct FeatureRankFunction : torch::autograd::Function<FeatureRankFunction> {
   static std::pair<at::Tensor, at::Tensor> value_and_gradient(const at::Tensor& features) {
     const at::Tensor phi = features.to(at::kDouble);
     const bool wide = phi.size(0) < phi.size(1);
-    const auto [values, vectors] = at::linalg_eigh(wide ? phi.mm(phi.t()) : phi.t().mm(phi));
+    const auto pairs = at::linalg_eigh(wide ? phi.mm(phi.t()) : phi.t().mm(phi));
+    const at::Tensor &values = std::get<0>(pairs), &vectors = std::get<1>(pairs);
     const auto along = [&](int64_t i) {  // Phi v v^T
       const at::Tensor v = vectors.select(1, i).unsqueeze(1);
       return wide ? v.mm(v.t().mm(phi)) : phi.mm(v).mm(v.t());

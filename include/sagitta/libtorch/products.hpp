@@ -3,6 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
@@ -38,8 +39,13 @@ struct Products {
     strides.insert(strides.end(), view.strides.begin(), view.strides.end());
     at::Tensor gradients = factor.backprops;
     if (factor.is_outer()) {
-      gradients =
-          formed(factor, 0, factor.backprops.size(2) / factor.groups, 0, factor.groups);  // [N, g, a, b]
+      const int64_t a = factor.backprops.size(2) / factor.groups;
+      std::vector<at::Tensor> groups;
+      if (rows(factor) == samples(factor))
+        groups.push_back(formed(factor, 0, a, 0, factor.groups));  // [N, g, a, b]
+      else
+        for (int64_t g = 0; g < factor.groups; ++g) groups.push_back(formed(factor, 0, a, g, g + 1));
+      gradients = at::cat(groups, 1);
       if (factor.flipped) gradients = gradients.transpose(2, 3);
     }
     G.as_strided(sizes, strides, view.offset).add_(gradients.reshape(sizes));
@@ -47,7 +53,7 @@ struct Products {
 
   // K += A A^T, A: [N, d]
   static void add_lower(at::Tensor& K, const at::Tensor& A) {
-    const int64_t step = panel(A, A.size(0));
+    const int64_t step = panel(A, A.size(0), 64);
     for (int64_t first = 0; first < A.size(0); first += step) {
       const int64_t end = std::min(A.size(0), first + step);
       at::Tensor block = K.narrow(0, first, end - first).narrow(1, 0, end);
@@ -60,8 +66,8 @@ struct Products {
   static int64_t samples(const Factor& f) {
     return f.indices.defined() ? f.indices.size(0) : f.inputs.size(0);
   }
-  static int64_t panel(const at::Tensor& x, int64_t rows) {
-    const int64_t smallest = x.device().is_cpu() ? 64 : 512;
+  static int64_t panel(const at::Tensor& x, int64_t rows, int64_t smallest) {
+    if (!x.device().is_cpu()) smallest = 512;
     return std::max(smallest, (rows / 8 + 15) / 16 * 16);
   }
   static int64_t width(const Factor& f) { return f.indices.defined() ? 1 : f.inputs.size(2) / f.groups; }
@@ -83,8 +89,8 @@ struct Products {
                   a = f.backprops.size(2) / f.groups;
     const int64_t size = static_cast<int64_t>(f.backprops.element_size());
     const int64_t bytes_a_sample = 2 * q * T * N * T * size;
-    const int64_t step =
-        std::clamp<int64_t>(chunk_bytes / std::max<int64_t>(1, bytes_a_sample), 1, panel(f.backprops, M));
+    const int64_t step = std::clamp<int64_t>(chunk_bytes / std::max<int64_t>(1, bytes_a_sample), 1,
+                                             panel(f.backprops, M, T > 1 || q > 1 ? 32 : 64));
     for (int64_t g = 0; g < f.groups; ++g) {
       const at::Tensor D = f.backprops.narrow(2, g * a, a).reshape({N * T, a});
       const at::Tensor X = f.indices.defined()
@@ -113,8 +119,10 @@ struct Products {
     return rows.unsqueeze(1).eq(all.unsqueeze(0)).to(like.scalar_type());
   }
 
-  // gradients by groups [g0, g1) and outputs [a0, a1) in each: [N, g, a, b]
-  static at::Tensor formed(const Factor& f, int64_t a0, int64_t a1, int64_t g0, int64_t g1) {
+  // gradients by groups [g0, g1) and outputs [a0, a1) in each: [N, g, a, b]. Written into `memory` where that
+  // is given. With copies, one group at a time.
+  static at::Tensor formed(const Factor& f, int64_t a0, int64_t a1, int64_t g0, int64_t g1,
+                           const at::Tensor& memory = {}) {
     const int64_t N = rows(f), M = samples(f), q = N / M, T = f.backprops.size(1), a = a1 - a0, g = g1 - g0;
     const at::Tensor D = f.backprops.unflatten(2, {f.groups, f.backprops.size(2) / f.groups})
                              .narrow(2, g0, g)
@@ -127,27 +135,35 @@ struct Products {
       return sums.view({N, f.classes, a}).transpose(1, 2).unsqueeze(1);
     }
     const int64_t b = width(f);
-    const at::Tensor X = f.inputs.unflatten(2, {f.groups, b}).narrow(2, g0, g);  // [M, T, g, b]
-    if (g == 1 && q == 1) return at::bmm(D.select(2, 0).transpose(1, 2), X.select(2, 0)).unsqueeze(1);
-    const at::Tensor left = D.reshape({M, q, T, g, a}).permute({0, 3, 1, 4, 2});  // [M, g, q, a, T]
-    return left.reshape({M, g, q * a, T})
-        .matmul(X.permute({0, 2, 1, 3}))
-        .view({M, g, q, a, b})
-        .permute({0, 2, 1, 3, 4})
-        .reshape({N, g, a, b});
+    const at::Tensor left = D.reshape({M, q, T, g, a}).permute({0, 3, 1, 4, 2}).reshape({M * g, q * a, T});
+    const at::Tensor right =
+        f.inputs.unflatten(2, {f.groups, b}).narrow(2, g0, g).permute({0, 2, 1, 3}).reshape({M * g, T, b});
+    if (!memory.defined()) return at::bmm(left, right).view({N, g, a, b});
+    at::Tensor out = memory.narrow(0, 0, N * g * a * b).view({M * g, q * a, b});
+    return at::bmm_out(out, left, right).view({N, g, a, b});
   }
 
-  // K += G G^T with the gradients G formed in bounded chunks
+  // K += G G^T with the gradients G formed in bounded chunks: on a CPU small ones, which stay in its cache
   void add_formed(at::Tensor& K, const Factor& f) const {
     const int64_t a = f.backprops.size(2) / f.groups;
     const int64_t b = f.indices.defined() ? f.classes : width(f);
-    const int64_t row = std::max<int64_t>(1, rows(f) * b * static_cast<int64_t>(f.backprops.element_size()));
-    const int64_t outputs = std::clamp<int64_t>(chunk_bytes / row, 1, std::max<int64_t>(1, a));
-    const int64_t groups = outputs < a ? 1 : std::clamp<int64_t>(chunk_bytes / (row * a), 1, f.groups);
+    const int64_t size = static_cast<int64_t>(f.backprops.element_size());
+    const int64_t row = std::max<int64_t>(1, rows(f) * b * size);
+    int64_t outputs = std::clamp<int64_t>(chunk_bytes / row, 1, std::max<int64_t>(1, a));
+    if (f.backprops.device().is_cpu() && !f.indices.defined())
+      outputs = std::min(outputs, std::max<int64_t>(16, (int64_t{5} << 20) / row));
+    const int64_t chunks = (a + outputs - 1) / outputs;
+    if (chunks > 1) outputs = (a + chunks - 1) / chunks;  // of one size
+    const bool single = outputs < a || rows(f) != samples(f);
+    const int64_t groups =
+        single ? 1 : std::clamp<int64_t>(chunk_bytes / (row * std::max<int64_t>(1, a)), 1, f.groups);
+    at::Tensor memory;
+    if (!f.indices.defined()) memory = at::empty({rows(f) * groups * outputs * b}, f.backprops.options());
     for (int64_t g = 0; g < f.groups; g += groups)
       for (int64_t first = 0; first < a; first += outputs) {
         const int64_t end = std::min(a, first + outputs), g_end = std::min(f.groups, g + groups);
-        add_lower(K, formed(f, first, end, g, g_end).reshape({rows(f), (g_end - g) * (end - first) * b}));
+        add_lower(
+            K, formed(f, first, end, g, g_end, memory).reshape({rows(f), (g_end - g) * (end - first) * b}));
       }
   }
 };

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/instance_norm.h>
 #include <ATen/ops/layer_norm.h>
 
-#include <sagitta/libtorch/rule.hpp>
+#include <sagitta/libtorch/convolution.hpp>
 
 // The rules of the operators that networks are made of. Arguments are in the order of the operator's schema,
 // which the comments give.
@@ -69,75 +68,6 @@ inline Factor addmm(const OperatorCall& call, const ParameterUse& use, const at:
   const double beta = call.number(3);
   Factor factor = broadcast_factor(beta == 1 ? backprop : backprop * beta, use.view, batch);
   factor.sums_backprops = beta == 1 && call.number(4) == 1 && factor.view.sizes.size() == 1;
-  return factor;
-}
-
-// Patches of x [N, C, spatial...] for a convolution: [N, C * window, positions].
-inline at::Tensor patches(const at::Tensor& x, c10::ArrayRef<int64_t> window, c10::ArrayRef<int64_t> stride,
-                          c10::ArrayRef<int64_t> padding, c10::ArrayRef<int64_t> dilation,
-                          c10::ArrayRef<int64_t> positions) {
-  const std::size_t dims = window.size();
-  const auto each = [dims](c10::ArrayRef<int64_t> list, std::size_t i) {
-    return list[list.size() == dims ? i : 0];
-  };
-  std::vector<int64_t> margins;
-  bool padded = false;
-  for (std::size_t i = dims; i-- > 0;) {
-    const int64_t before = each(padding, i);
-    const int64_t reach = (positions[i] - 1) * each(stride, i) + (window[i] - 1) * each(dilation, i) + 1;
-    const int64_t after = std::max<int64_t>(0, reach - before - x.size(static_cast<int64_t>(i) + 2));
-    margins.insert(margins.end(), {before, after});
-    padded = padded || before != 0 || after != 0;
-  }
-  const at::Tensor wide = padded ? at::constant_pad_nd(x, margins) : x;
-  std::vector<int64_t> sizes{x.size(0), x.size(1)}, strides{wide.stride(0), wide.stride(1)};
-  for (std::size_t i = 0; i < dims; ++i) {
-    sizes.push_back(window[i]);
-    strides.push_back(wide.stride(static_cast<int64_t>(i) + 2) * each(dilation, i));
-  }
-  for (std::size_t i = 0; i < dims; ++i) {
-    sizes.push_back(positions[i]);
-    strides.push_back(wide.stride(static_cast<int64_t>(i) + 2) * each(stride, i));
-  }
-  const auto last = static_cast<int64_t>(dims);
-  return wide.as_strided(sizes, strides, wide.storage_offset()).flatten(1 + 1 + last).flatten(1, 1 + last);
-}
-
-// convolution(x, W, b, stride, padding, dilation, transposed, output_padding, groups)
-inline Factor convolution(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
-                          const Batch& batch) {
-  const at::Tensor& x = call.tensor(0);
-  const int64_t spatial = backprop.dim() - 3;
-  if (use.argument == 0 || spatial < 1 || x.dim() != spatial + 2 || batch.reading.dim != 0) throw NoAnswer{};
-  if (use.argument == 2) {
-    Factor bias = channel_factor(backprop, use.view, 1, batch);
-    bias.sums_backprops = true;
-    return bias;
-  }
-  const std::vector<int64_t>& sizes = use.view.sizes;
-  const auto window = c10::ArrayRef<int64_t>(sizes).slice(2);
-  const auto stride = call.inputs[3].toIntVector(), padding = call.inputs[4].toIntVector(),
-             dilation = call.inputs[5].toIntVector();
-  // [N, (T,) C, positions] -> [M, T * positions, C]
-  const auto positions_first = [](const at::Tensor& t) {
-    return t.dim() == 3 ? t.transpose(1, 2) : t.transpose(2, 3).flatten(1, 2);
-  };
-  Factor factor;
-  factor.view = use.view;
-  factor.groups = call.inputs[8].toInt();
-  if (!call.inputs[6].toBool()) {
-    factor.inputs = positions_first(
-        batch.inputs(patches(x, window, stride, padding, dilation, backprop.sizes().slice(3))));
-    factor.backprops = positions_first(batch.backprops(backprop.flatten(3)));
-    return factor;
-  }
-  // transposed: the roles of input and output are exchanged, W is [inputs x outputs / groups x window]
-  const at::Tensor windows =
-      patches(backprop.flatten(0, 1), window, stride, padding, dilation, x.sizes().slice(2));
-  factor.inputs = positions_first(batch.inputs(x.flatten(2)));
-  factor.backprops =
-      positions_first(batch.backprops(windows.unflatten(0, {backprop.size(0), backprop.size(1)})));
-  factor.flipped = true;
   return factor;
 }
 

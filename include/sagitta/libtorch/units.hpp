@@ -82,8 +82,10 @@ class Factors {
         break;
       }
       try {
-        found = rule(call, call.uses[where.use], pass.backprops[where.call],
-                     Batch{pass.samples, pass.copies, reading});
+        Factor factor = rule(call, call.uses[where.use], pass.backprops[where.call],
+                             Batch{pass.samples, pass.copies, reading});
+        if (!factor.view.one_to_one()) throw NoAnswer{};
+        found = std::move(factor);
         ++valid;
       } catch (const NoAnswer&) {
       }

@@ -18,16 +18,18 @@ class RandomSigns {
   explicit RandomSigns(uint64_t seed) : seed_(seed), sums_(draws) {}
 
   // The signs of `count` rows from the row `first` on: [draws, count]. Our own numbers, so that no generator
-  // of the user's is touched.
+  // of the user's is touched. The first two rows have equal signs in one draw and different ones in the
+  // other: two draws of few rows must not ask the same thing twice.
   at::Tensor signs(int64_t first, int64_t count) const {
     at::Tensor u = at::empty({draws, count}, at::kDouble);
     double* values = u.data_ptr<double>();
     for (int64_t draw = 0; draw < draws; ++draw)
       for (int64_t n = first; n < first + count; ++n) {
-        uint64_t z = seed_ + 0x9e3779b97f4a7c15 * static_cast<uint64_t>(2 * n + draw + 1);  // splitmix64
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+        uint64_t z = seed_ + 0x9e3779b97f4a7c15 * static_cast<uint64_t>(2 * n + (n < 2 ? 0 : draw) + 1);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;  // splitmix64
         z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-        *values++ = ((z ^ (z >> 31)) >> 63) != 0 ? -1.0 : 1.0;
+        const bool negative = ((z ^ (z >> 31)) >> 63) != 0;
+        *values++ = negative != (draw == 1 && n == 1) ? -1.0 : 1.0;
       }
     return u;
   }
@@ -63,6 +65,12 @@ class RandomSigns {
       total_ = std::max(total_, total);
     }
     sums_.assign(draws, std::vector<at::Tensor>(count));
+  }
+
+  // Whether parameter p has no gradient at all.
+  bool silent(std::size_t p) const {
+    const std::size_t count = sums_[0].size();
+    return std::max(squares_[p], squares_[count + p]) <= epsilon() * total_;
   }
 
   // Whether the lower triangle K agrees for the parameters that it is of. Takes it into the overall error
