@@ -1,10 +1,9 @@
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <sagitta/sagitta.hpp>
-#include <stdexcept>
 
+#include "checkpoint.hpp"
 #include "exact_curvature.hpp"
 #include "learner.hpp"
 #include "optimizer.hpp"
@@ -14,47 +13,6 @@ namespace paper {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-// ---- checkpoints: the same walk over the members writes them and reads them ----
-
-class Writer {
- public:
-  template <class T>
-  void operator()(const T& value) {
-    (*this)(std::span(&value, 1));
-  }
-  template <class T>
-  void operator()(std::span<T> values) {
-    const auto bytes = std::as_bytes(values);
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
-  std::vector<std::byte> take() { return std::move(bytes_); }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
-class Reader {
- public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  template <class T>
-  void operator()(T& value) {
-    (*this)(std::span(&value, 1));
-  }
-  template <class T>
-  void operator()(std::span<T> values) {
-    if (values.size_bytes() > bytes_.size())
-      throw std::runtime_error("Learner::restore: the checkpoint is too short");
-    if (!values.empty()) std::memcpy(values.data(), bytes_.data(), values.size_bytes());
-    bytes_ = bytes_.subspan(values.size_bytes());
-  }
-  void finish() const {
-    if (!bytes_.empty()) throw std::runtime_error("Learner::restore: the checkpoint is too long");
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-};
 
 // ---- regularisers ----
 
