@@ -10,7 +10,7 @@ namespace {
 std::string key_of(const Fields& fields) {
   std::string key;
   for (const auto& [name, value] : fields)
-    if (name != "data") key += name + "=" + value + "\n";
+    if (name != "data" && name != "learner") key += name + "=" + value + "\n";
   return key;
 }
 

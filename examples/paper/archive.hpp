@@ -40,7 +40,7 @@ class Archive {
   const Stored* find(const Configuration& configuration) const;
 
   std::vector<std::unique_ptr<Results>> files_;
-  std::map<std::string, std::map<std::string, Stored>> stored_;  // by all fields but data, then by data
+  std::map<std::string, std::map<std::string, Stored>> stored_;  // by fields but data, then by data
   std::string data_;
 };
 

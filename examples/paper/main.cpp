@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "report.hpp"
+#include "training_threads.hpp"
 
 // sagitta-paper: the paper's experiments from the command line. See `sagitta-paper --help`.
 namespace {
@@ -29,6 +30,8 @@ struct Options {
   std::vector<std::string> figures;
   std::vector<std::string> results{"results.sqlite"};
   std::string data, output = ".";
+  std::string learner = "auto", device = "cpu";
+  double max_hours = 0;
   int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   bool resume = true, dry_run = false, runs = false;
   std::map<std::string, std::string> overrides;
@@ -91,25 +94,29 @@ int run(const Options& options) {
   plan_of(wanted, options.choice, "any");
   DataLibrary data = open_data(options);
   const std::vector<PlannedRun> runs = all_runs(plan_of(wanted, options.choice, data.identity()));
+  const Share share = share_of_environment();
+  const std::vector<PlannedRun> mine = part(runs, share);
+  const RunnerOptions how{options.threads, isatty(STDERR_FILENO) == 1, options.learner, options.device,
+                          options.max_hours};
+  if (share.size > 1)
+    std::cerr << "rank " << share.rank << " of " << share.size << ": " << mine.size() << " of " << runs.size()
+              << " runs\n";
   if (options.dry_run) {
-    Index tasks = 0;
-    double work = 0;
-    for (const PlannedRun& one : runs) {
-      const Dimensions size = dimensions(one.configuration, data);
-      tasks += one.tasks;
-      work += static_cast<double>(one.tasks) * operations(one.configuration, size.inputs, size.classes);
-    }
-    std::cout << runs.size() << " runs, " << tasks << " tasks, about " << 2 * work
-              << " floating-point operations\n";
+    const Estimate cost = estimate(mine, data, how);
+    std::cout << cost.runs << " runs, " << cost.tasks << " tasks, " << cost.updates << " updates, "
+              << cost.flops << " floating-point operations of training; about " << duration(cost.seconds)
+              << " on " << options.device << " with " << options.threads << " threads\n";
     return 0;
   }
-  Results results(options.results.front(), Results::Access::write);
+  groups_of(mine, how);  // its errors come before there is a file of results
+  const std::string file = file_of_rank(options.results.front(), share);
+  Results results(file, Results::Access::write);
   if (!options.resume)
-    for (const PlannedRun& one : runs) results.forget_run(run_name(one.configuration));
+    for (const PlannedRun& one : mine) results.forget_run(run_name(one.configuration));
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  run_all(runs, data, results, {options.threads, isatty(STDERR_FILENO) == 1}, std::cerr, stop);
-  std::cerr << "results: " << options.results.front() << '\n';
+  run_all(mine, data, results, how, std::cerr, stop);
+  std::cerr << "results: " << file << '\n';
   return stop ? 128 + stop_signal.load() : 0;
 }
 
@@ -222,7 +229,13 @@ int main_(int count, char** arguments) {
   run_command->add_option(
       "--data", options.data,
       "folder with MNIST, or \"synthetic\"; else SAGITTA_DATA, a download, synthetic digits");
-  run_command->add_option("--device", "cpu")->check(CLI::IsMember({"cpu"}));
+  run_command
+      ->add_option("--learner", options.learner,
+                   "eigen (CPU, fully connected), torch (batched networks), or auto: the faster one")
+      ->capture_default_str();
+  run_command->add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
+  run_command->add_option("--max-hours", options.max_hours, "stop after so long; the same command continues")
+      ->check(CLI::PositiveNumber);
   run_command->add_option("--threads", options.threads, "runs at a time; the numbers do not depend on it")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

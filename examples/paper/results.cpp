@@ -233,31 +233,44 @@ void Results::forget_run(const std::string& run) {
 void Results::commit_task(const std::string& run, Index task, std::span<const Value> values,
                           std::span<const std::byte> checkpoint) {
   const std::lock_guard guard(mutex_);
+  transaction("cannot write task " + std::to_string(task) + " of run " + run,
+              [&] { write_task(run, task, values, checkpoint); });
+}
+
+void Results::commit(std::span<const FinishedTask> tasks) {
+  const std::lock_guard guard(mutex_);
+  const std::string runs = tasks.empty()       ? "no run"
+                           : tasks.size() == 1 ? "run " + tasks[0].run
+                                               : "several runs";
+  transaction("cannot write a task of " + runs, [&] {
+    for (const FinishedTask& one : tasks) write_task(one.run, one.task, one.values, one.checkpoint);
+  });
+}
+
+void Results::write_task(const std::string& run, Index task, std::span<const Value> values,
+                         std::span<const std::byte> checkpoint) {
   const std::string what = "task " + std::to_string(task) + " of run " + run;
   const std::string doing = "cannot write " + what;
-  transaction(doing, [&] {
-    Statement select(*this, "SELECT id, tasks_done FROM run WHERE name = ?", doing);
-    if (!select.bind(run).row())
-      throw std::logic_error("Results::commit_task: run " + run + " was not added");
-    const Index id = select.integer(0), next = select.integer(1);
-    if (task != next)
-      throw std::logic_error("Results::commit_task: " + what + ", expected task " + std::to_string(next));
-    Statement name(*this, "INSERT OR IGNORE INTO metric(name) VALUES(?)", doing);
-    Statement insert(*this, "INSERT INTO value VALUES(?, (SELECT id FROM metric WHERE name = ?), ?, ?, ?)",
-                     doing);
-    for (const Value& value : values) {
-      if (value.task != task)
-        throw std::logic_error("Results::commit_task: " + what + " has a value of " + value.metric +
-                               " of task " + std::to_string(value.task));
-      name.bind(value.metric).finish();
-      insert.bind(id).bind(value.metric).bind(task).bind(value.step).bind(value.value).finish();
-    }
-    Statement(*this, "INSERT OR REPLACE INTO checkpoint VALUES(?, ?)", doing)
-        .bind(id)
-        .bind(checkpoint)
-        .finish();
-    Statement(*this, "UPDATE run SET tasks_done = ? WHERE id = ?", doing).bind(task + 1).bind(id).finish();
-  });
+  Statement select(*this, "SELECT id, tasks_done FROM run WHERE name = ?", doing);
+  if (!select.bind(run).row()) throw std::logic_error("Results::commit_task: run " + run + " was not added");
+  const Index id = select.integer(0), next = select.integer(1);
+  if (task != next)
+    throw std::logic_error("Results::commit_task: " + what + ", expected task " + std::to_string(next));
+  Statement name(*this, "INSERT OR IGNORE INTO metric(name) VALUES(?)", doing);
+  Statement insert(*this, "INSERT INTO value VALUES(?, (SELECT id FROM metric WHERE name = ?), ?, ?, ?)",
+                   doing);
+  for (const Value& value : values) {
+    if (value.task != task)
+      throw std::logic_error("Results::commit_task: " + what + " has a value of " + value.metric +
+                             " of task " + std::to_string(value.task));
+    name.bind(value.metric).finish();
+    insert.bind(id).bind(value.metric).bind(task).bind(value.step).bind(value.value).finish();
+  }
+  Statement(*this, "INSERT OR REPLACE INTO checkpoint VALUES(?, ?)", doing)
+      .bind(id)
+      .bind(checkpoint)
+      .finish();
+  Statement(*this, "UPDATE run SET tasks_done = ? WHERE id = ?", doing).bind(task + 1).bind(id).finish();
 }
 
 Index Results::tasks_done(const std::string& run) const {

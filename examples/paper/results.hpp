@@ -34,6 +34,14 @@ struct Value {
   double value;
 };
 
+// What a run brings home from one task: its values, and the state from which the next continues.
+struct FinishedTask {
+  std::string run;
+  Index task;
+  std::vector<Value> values;
+  std::vector<std::byte> checkpoint;
+};
+
 struct Checkpoint {
   Index tasks_done;
   std::vector<std::byte> state;
@@ -61,6 +69,8 @@ class Results {
   // another task.
   void commit_task(const std::string& run, Index task, std::span<const Value> values,
                    std::span<const std::byte> checkpoint);
+  // The same for several runs, all of them or none.
+  void commit(std::span<const FinishedTask> tasks);
 
   Index tasks_done(const std::string& run) const;  // 0 for a run that is not there
   std::optional<Checkpoint> checkpoint(
@@ -90,6 +100,8 @@ class Results {
   void execute(const char* sql, const std::string& doing) const;
   Index number(const char* sql, const std::string& doing) const;
   void transaction(const std::string& doing, const std::function<void()>& body);
+  void write_task(const std::string& run, Index task, std::span<const Value> values,
+                  std::span<const std::byte> checkpoint);
   std::optional<Index> find(const std::string& run) const;
   [[noreturn]] void fail(const std::string& doing) const;
 

@@ -1,8 +1,11 @@
 #include "torch_learner.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <sagitta/sagitta.hpp>
@@ -12,6 +15,8 @@
 #include "checkpoint.hpp"
 #include "exact_curvature.hpp"
 #include "random.hpp"
+#include "torch_convolution.hpp"
+#include "torch_graph.hpp"
 #include "torch_optimizer.hpp"
 
 namespace paper {
@@ -81,8 +86,14 @@ class TorchGroup : public LearnerGroup {
   std::array<const Stack*, 4> changing() const {
     return {&network_->theta(), &optimizer_->first(), &optimizer_->second(), &network_->statistics()};
   }
+  void check_images(const Task& task) const;
+  std::vector<Metric> exact_metrics(Index k, const Task& task) const;
+  Tensor draw(Generator generator) const;
   void initialize();
+  void reset_heads(Index task);
   void load(std::span<const Task> tasks);
+  // the updates by the examples in `order` [K, length]; returns their number
+  Index train(const Tensor& order);
   Tensor examples(const Tensor& chosen) const;  // [K, n] -> [K, n, inputs]
   void step(const Tensor& chosen, bool sorts);
   // calls visit(first, features, logits) for all of the tasks' examples, part by part
@@ -102,6 +113,8 @@ class TorchGroup : public LearnerGroup {
   std::vector<std::shared_ptr<const Eigen::MatrixXf>> loaded_;
   Tensor images_, first_image_, labels_;  // [distinct * n, inputs]; [K, 1], of each network; [K, n]
   Tensor errors_, cross_entropy_;         // [K], sums of the current epoch
+  std::unique_ptr<StepGraphs> graphs_;    // on a GPU
+  std::map<int64_t, Tensor> chosen_;      // the examples of a recorded step
   Index update_in_task_ = 0;
   bool restored_ = false;
   std::vector<std::uint8_t> diverged_;
@@ -125,14 +138,24 @@ TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task
               .dtype(options.in_double ? at::kDouble : at::kFloat);
   whole_ = real_.dtype(at::kLong);
   at::globalContext().setAllowTF32CuDNN(false);
+  at::set_num_threads(1);  // groups share the processors, and the numbers must not depend on how
 
   std::vector<Activation> activations;
   for (const Configuration& c : configurations_) activations.push_back(activation_of(c.activation));
-  std::vector<int64_t> widths{task.inputs->rows()};
-  widths.insert(widths.end(), place(common().depth), common().width);
-  widths.push_back(classes_);
-  network_ =
-      std::make_unique<StackedMlp>(widths, Activations(activations, common().leaky_slope), size(), real_);
+  const bool rank_of_weights = common().rank_parameters == "weights";
+  if (common().architecture == "mlp") {
+    std::vector<int64_t> widths{task.inputs->rows()};
+    widths.insert(widths.end(), place(common().depth), common().width);
+    widths.push_back(classes_);
+    network_ =
+        std::make_unique<StackedMlp>(widths, activations, common().leaky_slope, rank_of_weights, real_);
+  } else {
+    check_images(task);
+    const Architecture architecture{common().architecture, common().stem, common().batch_norm != "none",
+                                    task.shape, classes_};
+    network_ = std::make_unique<StackedConvolution>(architecture, activations, common().leaky_slope,
+                                                    rank_of_weights, real_);
+  }
   initialize();
   const bool loops = real_.device().is_cpu() && !options.device_operations;
   optimizer_.emplace(common(), network_->theta(), loops);
@@ -144,32 +167,64 @@ TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task
     any = any || has;
     strengths.push_back(has ? c.strength : 0);
   }
-  if (any) feature_strengths_ = at::tensor(strengths, real_.dtype(at::kDouble)).view({size(), 1, 1});
+  if (any)
+    feature_strengths_ = at::tensor(strengths, real_.dtype(at::kDouble)).view({size(), 1, 1});
+  else  // the eigenvectors of that one wait for the device
+    graphs_ = make_step_graphs(real_.device());
   errors_ = at::zeros({size()}, real_.dtype(at::kDouble));
   cross_entropy_ = at::zeros_like(errors_);
 }
 
-// The same draws as those of EigenMlp.
-void TorchGroup::initialize() {
+void TorchGroup::check_images(const Task& task) const {
+  if (task.shape.size() != task.inputs->rows())
+    throw std::invalid_argument("make_torch_group: " + common().architecture +
+                                " needs images, and inputs of " + std::to_string(task.inputs->rows()) +
+                                " features are none");
+  const Index last = task.size() % common().batch;
+  if (common().architecture == "resnet18" && common().batch_norm != "none" && common().last_batch == "keep" &&
+      (last == 1 || common().batch == 1))
+    throw std::invalid_argument("make_torch_group: batch norm cannot train on a batch of 1 image (" +
+                                std::to_string(task.size()) + " images in batches of " +
+                                std::to_string(common().batch) + "); --last-batch drop leaves it out");
+}
+
+// What a network of these shapes begins with, [parameters]; the same draws as those of EigenMlp.
+Tensor TorchGroup::draw(Generator generator) const {
   const bool glorot = common().initialization.starts_with("glorot");
   const bool is_uniform = common().initialization.ends_with("uniform");
-  for (Index k = 0; k < size(); ++k) {
-    Generator generator = stream(configurations_[place(k)].seed, "initialization");
-    Tensor values = at::empty({network_->theta().size()}, at::kFloat);
-    float* out = values.data_ptr<float>();
-    for (const TensorShape& shape : network_->theta().shapes()) {
-      const auto in = static_cast<double>(shape.fan_in), fan_out = static_cast<double>(shape.fan_out);
-      const double variance = glorot ? 2 / (in + fan_out) : 2 / in;
-      const double bound = std::sqrt(3 * variance), deviation = std::sqrt(variance);
-      for (int64_t i = 0; i < shape.elements(); ++i)
-        *out++ = static_cast<float>(shape.fan_in == 0 ? shape.value
-                                    : is_uniform      ? uniform(generator, -bound, bound)
-                                                      : deviation * normal(generator));
-    }
-    network_->theta().set_network(k, values);
+  Tensor values = at::empty({network_->theta().size()}, at::kFloat);
+  float* out = values.data_ptr<float>();
+  for (const TensorShape& shape : network_->theta().shapes()) {
+    const auto fan_in = static_cast<double>(shape.fan_in), fan_out = static_cast<double>(shape.fan_out);
+    const double variance = glorot ? 2 / (fan_in + fan_out) : 2 / fan_in;
+    const double bound = std::sqrt(3 * variance), deviation = std::sqrt(variance);
+    for (int64_t i = 0; i < shape.elements(); ++i)
+      *out++ = static_cast<float>(shape.fan_in == 0 ? shape.value
+                                  : is_uniform      ? uniform(generator, -bound, bound)
+                                                    : deviation * normal(generator));
   }
+  return values;
+}
+
+void TorchGroup::initialize() {
+  for (Index k = 0; k < size(); ++k)
+    network_->theta().set_network(k, draw(stream(configurations_[place(k)].seed, "initialization")));
   initial_.emplace(network_->theta().like());
   initial_->flat().copy_(network_->theta().flat());
+}
+
+// the last layer as a network of this initialisation would begin with it, other numbers in every task
+void TorchGroup::reset_heads(Index task) {
+  for (Index k = 0; k < size(); ++k) {
+    const Tensor fresh =
+        draw(stream(configurations_[place(k)].seed, "head", static_cast<std::uint64_t>(task)));
+    int64_t end = fresh.size(0);
+    for (std::size_t t = network_->theta().tensors(); t-- > network_->theta().tensors() - 2;) {
+      const int64_t length = network_->theta().shapes()[t].elements();
+      network_->theta().rows(t).select(0, k).copy_(fresh.narrow(0, end - length, length));
+      end -= length;
+    }
+  }
 }
 
 void TorchGroup::load(std::span<const Task> tasks) {
@@ -190,6 +245,7 @@ void TorchGroup::load(std::span<const Task> tasks) {
     first_image_ = at::empty({size(), 1}, whole_);
     labels_ = at::empty({size(), n}, whole_);
     loaded_.clear();
+    if (graphs_) graphs_->clear();
   }
   labels_.copy_(at::tensor(labels, at::kLong).view({size(), n}));
   if (distinct == loaded_) return;
@@ -219,7 +275,25 @@ void TorchGroup::step(const Tensor& chosen, bool sorts) {
                                 : Tensor{});
   if (sorts) penalty_->sort(network_->theta());
   if (penalty_->any()) penalty_->add_gradient(network_->theta(), network_->gradient());
-  optimizer_->update(network_->gradient(), network_->theta());
+  optimizer_->update(network_->gradient(), network_->theta(), penalty_->shrinkage());
+}
+
+Index TorchGroup::train(const Tensor& order) {
+  Index updates = 0;
+  for (int64_t first = 0; first < order.size(1); first += common().batch, ++updates, ++update_in_task_) {
+    const int64_t count = std::min<int64_t>(common().batch, order.size(1) - first);
+    const bool sorts = penalty_->sorts(update_in_task_);
+    if (!graphs_) {
+      step(order.narrow(1, first, count).contiguous(), sorts);
+      continue;
+    }
+    const int64_t kind = 2 * count + sorts;
+    Tensor& chosen = chosen_[kind];
+    if (!chosen.defined()) chosen = at::empty({size(), count}, whole_);
+    chosen.copy_(order.narrow(1, first, count));
+    graphs_->step(kind, [&] { step(chosen, sorts); });
+  }
+  return updates;
 }
 
 std::vector<EpochReport> TorchGroup::train_epoch(std::span<const Task> tasks,
@@ -234,9 +308,10 @@ std::vector<EpochReport> TorchGroup::train_epoch(std::span<const Task> tasks,
   cross_entropy_.zero_();
   const Tensor l1_before = optimizer_->update_l1().clone();
   Index updates = 0;
-  for (int64_t first = 0; first < length; first += common().batch, ++updates, ++update_in_task_)
-    step(order.narrow(1, first, std::min<int64_t>(common().batch, length - first)).contiguous(),
-         penalty_->sorts(update_in_task_));
+  if (graphs_)
+    graphs_->epoch([&] { updates = train(order); });
+  else
+    updates = train(order);
   const Tensor l1 = (optimizer_->update_l1() - l1_before).cpu(), errors = errors_.cpu(),
                cross_entropy = cross_entropy_.cpu();
   std::vector<EpochReport> reports;
@@ -261,12 +336,28 @@ void TorchGroup::pass_over_all(Index size_of_tasks, Visit visit) {
   }
 }
 
+// The exact curvature of network k, by EigenMlp, as its owner measures it.
+std::vector<Metric> TorchGroup::exact_metrics(Index k, const Task& task) const {
+  const std::vector<std::string>& exact_names = exact_curvature_names();
+  if (diverged(k)) return undefined(exact_names);
+  std::vector<Index> widths{task.inputs->rows()};
+  widths.insert(widths.end(), place(common().depth), common().width);
+  widths.push_back(classes_);
+  EigenMlp<double> network(widths, activation_of(configurations_[place(k)].activation), common().leaky_slope);
+  const Tensor theta = network_->theta().network(k).to(at::kDouble);
+  network.theta() = Eigen::Map<const Eigen::VectorXd>(theta.data_ptr<double>(), theta.size(0));
+  Generator generator =
+      stream(configurations_[place(k)].seed, "sampled labels", static_cast<std::uint64_t>(task.number));
+  return named(exact_names, exact_curvature(network, task, common().threshold, generator));
+}
+
 const std::vector<std::string> start_names{
     "ef_rank",      "ef_rank_relative",      "ef_rank_uncertain", "gradient_norm",       "overlap",
     "feature_rank", "feature_rank_relative", "dormancy",          "per_sample_dormancy", "dormant_fraction"};
 
 std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task> tasks) {
   load(tasks);
+  if (common().head == "reset" && tasks[0].number > 0) reset_heads(tasks[0].number);
   // curvature: the Gram matrices of the per-sample gradients of the same few examples in every task
   const Index n = tasks[0].size(), samples = std::min(common().rank_samples, n);
   Tensor chosen = at::empty({size(), samples}, at::kLong);
@@ -289,6 +380,9 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
   });
   const Tensor features = at::cat(parts, 1);
 
+  int64_t counted = 0;  // parameters in the gradients
+  for (const TensorShape& shape : network_->theta().shapes())
+    if (common().rank_parameters == "all" || shape.sizes.size() > 1) counted += shape.elements();
   std::vector<std::vector<Metric>> result(place(size()));
   parallel(size(), options_.threads, [&](Index k) {
     auto& metrics = result[place(k)];
@@ -304,7 +398,7 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
                                                           sagitta::gram_error(K, network_->widest_product()));
       const auto represented = sagitta::feature_rank(phi, common().threshold);
       const auto M = static_cast<double>(samples);
-      const double possible = std::min(M, static_cast<double>(parameters()));
+      const double possible = std::min(M, static_cast<double>(counted));
       metrics = named(start_names,
                       {static_cast<double>(rank.rank), static_cast<double>(rank.rank) / possible,
                        rank.certified() ? 0.0 : 1.0, std::sqrt(std::max(K.sum(), 0.0)) / M,
@@ -312,6 +406,8 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
                        static_cast<double>(represented.rank), represented.relative(), sagitta::dormancy(phi),
                        sagitta::per_sample_dormancy(phi), sagitta::dormant_fraction(phi)});
     }
+    if (common().curvature != "exact") return;
+    for (Metric& metric : exact_metrics(k, tasks[place(k)])) metrics.push_back(std::move(metric));
   });
   return result;
 }

@@ -102,7 +102,7 @@ inline std::vector<Range> ranges(int64_t networks, const std::function<bool(int6
 // The activations of K networks; each network has its own.
 class Activations {
  public:
-  explicit Activations(std::vector<Activation> of_networks, double leaky_slope) : slope_(leaky_slope) {
+  Activations(const std::vector<Activation>& of_networks, double leaky_slope) : slope_(leaky_slope) {
     const auto at = [&](int64_t k) { return of_networks[static_cast<std::size_t>(k)]; };
     ranges_ = ranges(
         static_cast<int64_t>(of_networks.size()), [](int64_t) { return true; },
@@ -235,9 +235,12 @@ inline Tensor cross_entropy_slope(const Tensor& logits, const Tensor& labels) {
 // is laid out as that of EigenMlp.
 class StackedMlp : public StackedNetwork {
  public:
-  StackedMlp(const std::vector<int64_t>& widths, Activations activations, int64_t networks,
-             at::TensorOptions options)
-      : StackedNetwork(shapes(widths), {}, networks, options), activations_(std::move(activations)) {}
+  // rank_of_weights: gradients of biases are left out of gram
+  StackedMlp(const std::vector<int64_t>& widths, const std::vector<Activation>& activations,
+             double leaky_slope, bool rank_of_weights, at::TensorOptions options)
+      : StackedNetwork(shapes(widths), {}, static_cast<int64_t>(activations.size()), options),
+        activations_(activations, leaky_slope),
+        rank_of_weights_(rank_of_weights) {}
 
   Tensor forward(const Tensor& x, Pass) override {
     const at::NoGradGuard no_grad;
@@ -267,7 +270,8 @@ class StackedMlp : public StackedNetwork {
     Tensor sum = at::zeros({x.size(0), x.size(1), x.size(1)}, x.options().dtype(at::kDouble));
     back_propagate(slope, {}, [&](std::size_t layer, const Tensor& d) {
       const Tensor a = outputs_[layer].to(at::kDouble), e = d.to(at::kDouble);
-      sum.addcmul_(at::bmm(a, a.transpose(1, 2)).add_(1), at::bmm(e, e.transpose(1, 2)));
+      sum.addcmul_(at::bmm(a, a.transpose(1, 2)).add_(rank_of_weights_ ? 0 : 1),
+                   at::bmm(e, e.transpose(1, 2)));
     });
     return sum;
   }
@@ -300,6 +304,7 @@ class StackedMlp : public StackedNetwork {
   }
 
   Activations activations_;
+  bool rank_of_weights_;
   std::vector<Tensor> outputs_;  // inputs, then what each layer puts out; logits last
 };
 

@@ -34,8 +34,17 @@ class StackedOptimizer {
     step_.zero_();
   }
 
-  // One update. Adds the L1 norm of each network's change to update_l1().
-  void update(const Stack& gradient, const Stack& theta) {
+  // One update. Adds the L1 norm of each network's change to update_l1(). shrinkage: where given, this share
+  // of the parameters before the update is taken off as well (Loshchilov and Hutter 2019).
+  void update(const Stack& gradient, const Stack& theta, const Stack* shrinkage = nullptr) {
+    if (shrinkage != nullptr) {
+      const Tensor before = theta.flat().clone(), l1 = update_l1_.clone();
+      update(gradient, theta);
+      theta.flat().addcmul_(before, shrinkage->flat(), -1);
+      update_l1_.copy_(l1);
+      add_l1(theta.flat() - before, theta);
+      return;
+    }
     step_.add_(1);
     if (loops_)
       dispatch(theta.flat(), [&](auto scalar) { update_by_loops<decltype(scalar)>(gradient, theta); });
@@ -82,10 +91,14 @@ class StackedOptimizer {
       at::mul_out(change_, m, at::scalar_tensor(-c_.learning_rate, m.options()));
     }
     theta.flat().add_(change_);
+    add_l1(change_, theta);
+  }
+
+  void add_l1(const Tensor& change, const Stack& theta) {
     int64_t start = 0;
     for (const TensorShape& shape : theta.shapes()) {
       const int64_t count = shape.elements() * theta.networks();
-      update_l1_.add_(change_.narrow(0, start, count)
+      update_l1_.add_(change.narrow(0, start, count)
                           .view({theta.networks(), shape.elements()})
                           .abs()
                           .sum({1}, false, at::kDouble));
@@ -110,18 +123,25 @@ class StackedPenalty {
     const auto is = [&](int64_t k, const char* word) { return kind(k) == word; };
     wasserstein_ = ranges(
         networks, [&](int64_t k) { return is(k, "wasserstein"); }, [](int64_t, int64_t) { return true; });
-    any_ = !wasserstein_.empty();
-    for (int64_t k = 0; k < networks; ++k) any_ = any_ || is(k, "l2") || is(k, "l2_init");
-    if (!any_) return;
+    const bool decoupled = configurations[0].weight_decay == "decoupled";
+    const auto shrinks = [&](int64_t k) { return decoupled && is(k, "l2"); };
+    const auto pulls = [&](int64_t k) {
+      return (is(k, "l2") && !decoupled) || is(k, "l2_init") || is(k, "wasserstein");
+    };
+    for (int64_t k = 0; k < networks; ++k) {
+      any_ = any_ || pulls(k);
+      if (shrinks(k) && !shrinkage_) shrinkage_.emplace(initial.like());
+    }
+    if (!any_ && !shrinkage_) return;
     factor_.emplace(initial.like());
     target_.emplace(initial.like());
     for (std::size_t t = 0; t < initial.tensors(); ++t) {
       if (configurations[0].regularized == "weights" && initial.shapes()[t].sizes.size() < 2) continue;
       regularized_.push_back(t);
       for (int64_t k = 0; k < networks; ++k) {
-        const bool pulls = is(k, "l2") || is(k, "l2_init") || is(k, "wasserstein");
-        if (pulls)
-          factor_->rows(t).select(0, k).fill_(2 * configurations[static_cast<std::size_t>(k)].strength);
+        const Configuration& c = configurations[static_cast<std::size_t>(k)];
+        if (pulls(k)) factor_->rows(t).select(0, k).fill_(2 * c.strength);
+        if (shrinks(k)) shrinkage_->rows(t).select(0, k).fill_(2 * c.strength * c.learning_rate);
         if (is(k, "l2_init")) target_->rows(t).select(0, k).copy_(initial.rows(t).select(0, k));
       }
     }
@@ -131,7 +151,9 @@ class StackedPenalty {
       sorted_->rows(t).copy_(std::get<0>(at::sort(initial.rows(t), 1)));
   }
 
-  bool any() const { return any_; }
+  bool any() const { return any_; }  // that has a gradient
+  // of weight decay that is decoupled from the gradient; null without
+  const Stack* shrinkage() const { return shrinkage_ ? &*shrinkage_ : nullptr; }
   // whether the elements are matched anew at the update of this number within its task
   bool sorts(int64_t update) const { return !wasserstein_.empty() && update % resort_every_ == 0; }
 
@@ -174,8 +196,9 @@ class StackedPenalty {
   bool loops_, any_ = false;
   int64_t resort_every_;
   std::vector<Range> wasserstein_;
-  std::vector<std::size_t> regularized_;           // tensors
-  std::optional<Stack> factor_, target_, sorted_;  // 2 strength, what pulls, initial order statistics
+  std::vector<std::size_t> regularized_;  // tensors
+  std::optional<Stack> shrinkage_, factor_, target_,
+      sorted_;  // 2 strength, what pulls, initial order statistics
 };
 
 // The derivative of strength x (s_1^2 - s_d^2) by the features [K, n, width], as FeatureRankPenalty of the

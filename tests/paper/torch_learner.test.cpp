@@ -1,151 +1,6 @@
-#include "torch_learner.hpp"
-
-#include <cmath>
-#include <cstring>
-#include <map>
-
-#include "catch.hpp"
-#include "random.hpp"
+#include "experiment.hpp"
 
 using namespace paper;
-
-namespace {
-
-Configuration small() {
-  Configuration c;
-  c.data = "synthetic";
-  c.images = 40, c.pool = 2, c.width = 16, c.depth = 2, c.batch = 16, c.epochs = 60, c.learning_rate = 5e-3;
-  c.rank_samples = 24;
-  return c;
-}
-
-DataLibrary& digits() {
-  static DataLibrary library;
-  return library;
-}
-
-// Networks and the tasks that they learn, by one group or by several of one network each.
-class Experiment {
-  // the answers of all groups to work(group, first network, count)
-  template <class Work>
-  auto join(Work work) {
-    decltype(work(*groups_[0], 0, 0)) all;
-    const std::size_t count = configurations_.size() / groups_.size();
-    for (std::size_t i = 0; i < groups_.size(); ++i)
-      for (auto& one : work(*groups_[i], i * count, count)) all.push_back(std::move(one));
-    return all;
-  }
-
- public:
-  Experiment(std::vector<Configuration> configurations, const TorchOptions& options, bool apart = false)
-      : configurations_(std::move(configurations)) {
-    for (const Configuration& c : configurations_) problems_.push_back(make_problem(c, digits()));
-    set_task(0);
-    for (std::size_t k = 0; apart && k < configurations_.size(); ++k)
-      groups_.push_back(make_torch_group(std::span(configurations_).subspan(k, 1), tasks_[k], options));
-    if (!apart) groups_.push_back(make_torch_group(configurations_, tasks_[0], options));
-  }
-  explicit Experiment(std::vector<Configuration> configurations)  // by the learner on the CPU
-      : configurations_(std::move(configurations)) {
-    for (const Configuration& c : configurations_) problems_.push_back(make_problem(c, digits()));
-    set_task(0);
-    for (std::size_t k = 0; k < configurations_.size(); ++k)
-      groups_.push_back(
-          make_group(make_learner(configurations_[k], tasks_[k].inputs->rows(), tasks_[k].classes)));
-  }
-
-  void set_task(Index number) {
-    tasks_.clear();
-    for (const auto& problem : problems_) tasks_.push_back(problem->task(number));
-  }
-  void begin() {
-    for (const auto& group : groups_) group->begin_task();
-  }
-  std::vector<EpochReport> epoch(Index number) {
-    std::vector<std::vector<Index>> orders;
-    for (std::size_t k = 0; k < tasks_.size(); ++k) {
-      std::vector<Index> order(static_cast<std::size_t>(tasks_[k].size()));
-      for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<Index>(i);
-      Generator generator = stream(configurations_[k].seed, "test",
-                                   static_cast<std::uint64_t>(tasks_[k].number * 1000 + number));
-      shuffle(order, generator);
-      orders.push_back(order);
-    }
-    return join([&](LearnerGroup& group, std::size_t first, std::size_t count) {
-      return group.train_epoch(std::span(tasks_).subspan(first, count),
-                               std::span(orders).subspan(first, count));
-    });
-  }
-  void train(Index epochs) {
-    begin();
-    for (Index i = 0; i < epochs; ++i) epoch(i);
-  }
-  std::vector<std::map<std::string, double>> measure(bool start) {
-    std::vector<std::map<std::string, double>> result;
-    for (const auto& metrics : join([&](LearnerGroup&group, std::size_t first, std::size_t count) {
-           const auto tasks = std::span(tasks_).subspan(first, count);
-           return start ? group.measure_start(tasks) : group.measure_end(tasks);
-         })) {
-      result.emplace_back();
-      for (const Metric& metric : metrics) result.back()[metric.name] = metric.value;
-    }
-    return result;
-  }
-  LearnerGroup& group(std::size_t i = 0) { return *groups_[i]; }
-  std::size_t size() const { return configurations_.size(); }
-  bool diverged(std::size_t k) const {
-    return groups_.size() == 1 ? groups_[0]->diverged(static_cast<Index>(k)) : groups_[k]->diverged(0);
-  }
-  std::vector<std::byte> state(std::size_t k) const {
-    return groups_.size() == 1 ? groups_[0]->state(static_cast<Index>(k)) : groups_[k]->state(0);
-  }
-
- private:
-  std::vector<Configuration> configurations_;
-  std::vector<std::unique_ptr<Problem>> problems_;
-  std::vector<Task> tasks_;
-  std::vector<std::unique_ptr<LearnerGroup>> groups_;
-};
-
-constexpr std::size_t torch_header = 9, eigen_header = 1;  // bytes of a state before the parameters
-
-template <class Scalar>
-std::vector<double> parameters(const std::vector<std::byte>& state, std::size_t header, Index count) {
-  std::vector<Scalar> values(static_cast<std::size_t>(count));
-  REQUIRE(state.size() >= header + values.size() * sizeof(Scalar));
-  std::memcpy(values.data(), state.data() + header, values.size() * sizeof(Scalar));
-  return {values.begin(), values.end()};
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]);
-    if (!(difference <= largest)) largest = difference;  // NaN too
-    if (std::isnan(largest)) break;
-  }
-  return largest;
-}
-
-// every activation and every regulariser, two strengths, two seeds
-std::vector<Configuration> mixture(const Configuration& base) {
-  std::vector<Configuration> result;
-  const std::vector<std::string> activations{"relu", "leaky_relu", "tanh", "identity"};
-  const std::vector<std::string> regularizers{"none", "wasserstein",  "l2_init",
-                                              "l2",   "feature_rank", "wasserstein"};
-  for (std::size_t i = 0; i < 8; ++i) {
-    Configuration c = base;
-    c.activation = activations[i % 4 / (i < 4 ? 1 : 2)];  // neighbours alike and unlike
-    c.regularizer = regularizers[i % 6];
-    c.strength = c.regularizer == "none" ? 0 : i < 6 ? .01 : .002;
-    c.seed = i % 3;
-    result.push_back(c);
-  }
-  return result;
-}
-
-}  // namespace
 
 TEST_CASE("TorchLearner: starts as EigenMlp to the bit and agrees with it for 20 updates", "[paper][torch]") {
   for (const std::string optimizer : {"adam", "sgd"})
@@ -153,6 +8,7 @@ TEST_CASE("TorchLearner: starts as EigenMlp to the bit and agrees with it for 20
       for (const std::string regularized : {"all", "weights"}) {
         Configuration base = small();
         base.optimizer = optimizer, base.resort_every = resort, base.regularized = regularized;
+        base.weight_decay = resort == 3 ? "decoupled" : "loss";
         base.learning_rate = optimizer == "sgd" ? .05 : 1e-3, base.momentum = optimizer == "sgd" ? .9 : 0;
         Experiment eigen(mixture(base));
         Experiment torch(mixture(base), {});
@@ -210,7 +66,7 @@ TEST_CASE("TorchLearner: a batch of networks is the networks one by one", "[pape
 TEST_CASE("TorchLearner: a GPU's operations compute what the loops of the CPU do", "[paper][torch]") {
   for (const std::string optimizer : {"adam", "sgd"}) {
     Configuration base = small();
-    base.optimizer = optimizer, base.momentum = .9;
+    base.optimizer = optimizer, base.momentum = .9, base.weight_decay = "decoupled";
     if (optimizer == "sgd") base.learning_rate = .05;
     Experiment loops(mixture(base), {.in_double = true});
     Experiment operations(mixture(base), {.in_double = true, .device_operations = true});
@@ -230,7 +86,9 @@ TEST_CASE("TorchLearner: a GPU's operations compute what the loops of the CPU do
 }
 
 TEST_CASE("TorchLearner: measures what EigenMlp measures at the same weights", "[paper][torch]") {
+  const std::string rank_parameters = GENERATE("all", "weights");
   Configuration base = small();
+  base.rank_parameters = rank_parameters;
   Experiment eigen(mixture(base));
   eigen.train(30);
   Experiment torch(mixture(base), {.threads = 2});
@@ -312,19 +170,29 @@ TEST_CASE("TorchLearner: a restored group goes on to the bit", "[paper][torch]")
   CHECK_THROWS_AS(fourth.group().restore(1, untrained), std::runtime_error);
 }
 
-TEST_CASE("TorchLearner: an optimiser that is reset forgets", "[paper][torch]") {
+TEST_CASE("TorchLearner: optimiser and head are reset as EigenMlp resets them", "[paper][torch]") {
   Configuration c = small();
-  c.optimizer_state = "reset";
+  c.optimizer_state = "reset", c.head = "reset", c.learning_rate = 1e-3;
   Experiment eigen({c});
   Experiment torch({c}, {});
   for (Experiment* experiment : {&eigen, &torch}) {
     experiment->train(2);
     experiment->set_task(1);
+    experiment->measure(true);
     experiment->train(5);
   }
   const Index count = torch.group().parameters();
   CHECK(largest_difference(parameters<float>(eigen.state(0), eigen_header, count),
-                           parameters<float>(torch.state(0), torch_header, count)) < 1e-3);
+                           parameters<float>(torch.state(0), torch_header, count)) < 1e-4);
+}
+
+TEST_CASE("TorchLearner: the exact curvature is EigenMlp's", "[paper][torch]") {
+  Configuration c = small();
+  c.problem = "projected_mnist", c.pool = 1, c.curvature = "exact", c.width = 4, c.depth = 1;
+  Experiment eigen({c});
+  Experiment torch({c}, {});
+  CHECK(eigen.measure(true)[0].at("hessian_rank_relative") ==
+        torch.measure(true)[0].at("hessian_rank_relative"));
 }
 
 TEST_CASE("TorchLearner: what cannot be trained is refused by name", "[paper][torch]") {
