@@ -48,6 +48,10 @@ class Learner {
   virtual void restore(std::span<const std::byte> state) = 0;
 };
 
+// Whether this program has a learner for the architecture; where not, make_learner's error says how to get
+// it.
+bool has_learner(const std::string& architecture);
+
 // inputs: features of an example; classes: logits
 std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes);
 

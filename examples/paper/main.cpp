@@ -95,10 +95,9 @@ int run(const Options& options) {
     Index tasks = 0;
     double work = 0;
     for (const PlannedRun& one : runs) {
-      const Dataset& digits = data.digits(one.configuration.pool);
+      const Dimensions size = dimensions(one.configuration, data);
       tasks += one.tasks;
-      work += static_cast<double>(one.tasks) *
-              operations(one.configuration, input_size(one.configuration, data), digits.classes);
+      work += static_cast<double>(one.tasks) * operations(one.configuration, size.inputs, size.classes);
     }
     std::cout << runs.size() << " runs, " << tasks << " tasks, about " << 2 * work
               << " floating-point operations\n";

@@ -341,7 +341,14 @@ std::vector<Metric> MlpLearner::measure_end(const Task& task) {
 
 }  // namespace
 
+bool has_learner(const std::string& architecture) { return architecture == "mlp"; }
+
 std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes) {
+  if (!has_learner(configuration.architecture))
+    throw std::invalid_argument(
+        "make_learner: " + configuration.architecture +
+        " needs the LibTorch learner, which this program was built without; configure with "
+        "-DSAGITTA_WITH_LIBTORCH=ON and LibTorch on CMAKE_PREFIX_PATH");
   return std::make_unique<MlpLearner>(configuration, inputs, classes);
 }
 

@@ -24,6 +24,7 @@ struct Sample {
   std::shared_ptr<const Eigen::MatrixXf> images;
   std::vector<int> labels;
   Index classes;
+  ImageShape shape;
 };
 
 Sample draw(const Configuration& configuration, const Dataset& data) {
@@ -37,7 +38,7 @@ Sample draw(const Configuration& configuration, const Dataset& data) {
   auto images = std::make_shared<Eigen::MatrixXf>(data.images(Eigen::all, indices(order)));
   std::vector<int> labels;
   for (const Index i : order) labels.push_back(data.labels[static_cast<std::size_t>(i)]);
-  return {std::move(images), std::move(labels), data.classes};
+  return {std::move(images), std::move(labels), data.classes, {data.channels, data.height, data.width}};
 }
 
 // "the labels of each image are periodically shuffled" (section 3, appendix B.1)
@@ -47,7 +48,7 @@ class RandomLabels : public Problem {
       : configuration_(configuration), sample_(std::move(sample)) {}
 
   Task task(Index number) const override {
-    Task task{number, sample_.images, sample_.labels, sample_.classes};
+    Task task{number, sample_.images, sample_.labels, sample_.classes, sample_.shape};
     if (number == 0 && configuration_.first_task == "unchanged") return task;
     Generator generator = stream(configuration_.seed, "labels", static_cast<std::uint64_t>(number));
     if (configuration_.label_change == "permute")
@@ -70,7 +71,7 @@ class PermutedPixels : public Problem {
       : configuration_(configuration), sample_(std::move(sample)) {}
 
   Task task(Index number) const override {
-    Task task{number, sample_.images, sample_.labels, sample_.classes};
+    Task task{number, sample_.images, sample_.labels, sample_.classes, sample_.shape};
     if (number == 0 && configuration_.first_task != "changed") return task;
     const std::vector<Index> order = permutation(
         sample_.images->rows(), stream(configuration_.seed, "pixels", static_cast<std::uint64_t>(number)));
@@ -93,6 +94,7 @@ Sample projected(const Configuration& configuration, Sample sample) {
   for (float& entry : projection.reshaped())
     entry = static_cast<float>(normal(generator) / std::sqrt(static_cast<double>(projected_size)));
   sample.images = std::make_shared<Eigen::MatrixXf>(projection * *sample.images);
+  sample.shape = {};
   return sample;
 }
 
@@ -116,12 +118,16 @@ std::string DataLibrary::identity() {
   return data.name + fingerprint;
 }
 
-Index input_size(const Configuration& configuration, DataLibrary& data) {
-  return configuration.problem == "projected_mnist" ? projected_size
-                                                    : data.digits(configuration.pool).images.rows();
+Dimensions dimensions(const Configuration& configuration, DataLibrary& data) {
+  const Dataset& digits = data.digits(configuration.pool);
+  if (configuration.problem == "projected_mnist")
+    return {projected_size, digits.classes, configuration.images, {}};
+  const ImageShape shape{digits.channels, digits.height, digits.width};
+  return {shape.size(), digits.classes, configuration.images, shape};
 }
 
 std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data) {
+  validate(configuration);
   Sample sample = draw(configuration, data.digits(configuration.pool));
   if (configuration.problem == "projected_mnist") sample = projected(configuration, std::move(sample));
   if (configuration.changes_labels()) return std::make_unique<RandomLabels>(configuration, std::move(sample));

@@ -18,12 +18,21 @@ inline auto indices(std::span<const Index> chosen) {
                                                                   static_cast<Index>(chosen.size()));
 }
 
+// How the features of an input lie: channel after channel, each row by row (C order), as in CIFAR's binary
+// format. All 0 where inputs are no images.
+struct ImageShape {
+  Index channels = 0, height = 0, width = 0;
+  Index size() const { return channels * height * width; }
+  bool operator==(const ImageShape&) const = default;
+};
+
 // What a network learns for a while before the next task replaces it.
 struct Task {
   Index number;
   std::shared_ptr<const Eigen::MatrixXf> inputs;  // features x n, a column an example
   std::vector<int> labels;                        // n, each in [0, classes)
   Index classes;
+  ImageShape shape{};
 
   Index size() const { return inputs->cols(); }
 };
@@ -54,8 +63,14 @@ class DataLibrary {
   std::map<Index, Dataset> by_pool_;
 };
 
-// the features of an input: pixels, or what the projection leaves of them
-Index input_size(const Configuration& configuration, DataLibrary& data);
+// What the tasks of a configuration have in common.
+struct Dimensions {
+  Index inputs;  // pixels, or what the projection leaves of them
+  Index classes;
+  Index images;  // of a task
+  ImageShape shape;
+};
+Dimensions dimensions(const Configuration& configuration, DataLibrary& data);
 
 // std::invalid_argument when the configuration asks for more images than there are.
 std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data);

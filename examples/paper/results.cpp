@@ -11,8 +11,8 @@ namespace paper {
 namespace {
 
 constexpr Index application_id = 0x53414749;  // "SAGI"
-constexpr Index version = 1;
-constexpr int patience = 10000;  // ms to wait for another connection
+constexpr Index version = 2;                  // 2: with epoch_error
+constexpr int patience = 10000;               // ms to wait for another connection
 constexpr const char* opening = "cannot open it";
 
 // `value` has no type: a column of type REAL keeps whole numbers as integers, and -0 is not one.
@@ -28,9 +28,9 @@ constexpr const char* schema = R"(
   CREATE VIEW result AS SELECT run.name AS run, value.task, value.step, metric.name AS metric, value.value
     FROM value JOIN run ON run.id = value.run JOIN metric ON metric.id = value.metric;
   PRAGMA application_id = 1396787017;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
 )";
-static_assert(application_id == 1396787017 && version == 1, "as the schema says");
+static_assert(application_id == 1396787017 && version == 2, "as the schema says");
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "learner.hpp"
+#include "online_curve.hpp"
 #include "random.hpp"
 
 #if defined(__SSE2__)
@@ -108,6 +109,7 @@ std::vector<Value> learn(const Configuration& configuration, const Task& task, L
       configuration.last_batch == "keep" ? task.size() : task.size() - task.size() % configuration.batch;
   Generator generator = stream(configuration.seed, "batches", static_cast<std::uint64_t>(task.number));
   EpochReport sum;
+  OnlineCurve curve(task.number, configuration.epochs, used);
   for (Index epoch = 0; epoch < configuration.epochs; ++epoch) {
     if (stopped()) return {};
     shuffle(order, generator);
@@ -115,6 +117,7 @@ std::vector<Value> learn(const Configuration& configuration, const Task& task, L
         learner.train_epoch(task, std::span(order).first(static_cast<std::size_t>(used)));
     sum.updates += report.updates;
     sum.errors += report.errors;
+    curve.add(report, learner.diverged(), values);
   }
   // "average online error" (appendix C.1): of each batch before the update that it leads to
   const double online =
@@ -177,9 +180,8 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     results.add_run({run_name(configuration), fields(configuration)});
     const Index missing = planned.tasks - results.tasks_done(run_name(configuration));
     if (missing <= 0) continue;
-    const Dataset& digits = data.digits(configuration.pool);
-    work += static_cast<double>(missing) *
-            operations(configuration, input_size(configuration, data), digits.classes);
+    const Dimensions size = dimensions(configuration, data);
+    work += static_cast<double>(missing) * operations(configuration, size.inputs, size.classes);
     open.push_back(planned);
   }
   log << plan.size() << " runs, " << plan.size() - open.size() << " of them done before" << std::endl;
@@ -187,9 +189,8 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
   // the dearest runs first, so that no thread is left alone with one at the end
   std::stable_sort(open.begin(), open.end(), [&](const PlannedRun& a, const PlannedRun& b) {
     const auto cost = [&](const PlannedRun& run) {
-      const Dataset& digits = data.digits(run.configuration.pool);
-      return static_cast<double>(run.tasks) *
-             operations(run.configuration, input_size(run.configuration, data), digits.classes);
+      const Dimensions size = dimensions(run.configuration, data);
+      return static_cast<double>(run.tasks) * operations(run.configuration, size.inputs, size.classes);
     };
     return cost(a) > cost(b);
   });

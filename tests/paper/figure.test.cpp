@@ -38,6 +38,13 @@ TEST_CASE("configuration: every field has a name, a text, and a say in the run's
                                                  {"rank_samples", "11"},
                                                  {"threshold", "0.9"},
                                                  {"curvature", "exact"},
+                                                 {"scaling", "unit"},
+                                                 {"architecture", "resnet18"},
+                                                 {"stem", "cifar"},
+                                                 {"batch_norm", "none"},
+                                                 {"head", "reset"},
+                                                 {"weight_decay", "decoupled"},
+                                                 {"rank_parameters", "weights"},
                                                  {"seed", "18446744073709551615"}};
   for (const std::string& name : field_names()) {
     REQUIRE(other.contains(name));
@@ -56,10 +63,30 @@ TEST_CASE("configuration: every field has a name, a text, and a say in the run's
 }
 
 TEST_CASE("configuration: a field that came later leaves the names of earlier runs alone", "[paper]") {
-  for (const auto& [field, text] : fields({})) CHECK(field != "curvature");
+  const std::set<std::string> later{"curvature",  "scaling", "architecture", "stem",
+                                    "batch_norm", "head",    "weight_decay", "rank_parameters"};
+  for (const auto& [field, text] : fields({})) CHECK(!later.contains(field));
   Configuration c;
   c.data = "mnist-7c49fa09";
   CHECK(run_name(c) == "b16956c4a90bbd45");  // as before the field `curvature`
+}
+
+TEST_CASE("configuration: networks have names, and fields that do not go together are refused", "[paper]") {
+  Configuration c;
+  CHECK(c.network() == "mlp-256-256-256");
+  c.architecture = "cnn";
+  CHECK(c.network() == "cnn-16-32-64-128-512");
+  CHECK_NOTHROW(validate(c));
+  c.curvature = "exact";
+  CHECK_THROWS_AS(validate(c), std::invalid_argument);
+  c.curvature = "empirical_fisher", c.problem = "projected_mnist";
+  CHECK_THROWS_AS(validate(c), std::invalid_argument);
+  c.architecture = "mlp";
+  CHECK_NOTHROW(validate(c));
+  c.architecture = "resnet18";
+  CHECK(c.network() == "resnet18");
+  c.stem = "cifar", c.batch_norm = "none";
+  CHECK(c.network() == "resnet18-cifar-no_batch_norm");
 }
 
 TEST_CASE("configuration: a field refuses what it cannot be", "[paper]") {

@@ -76,8 +76,8 @@ TEST_CASE("permuted pixels: the labels stay, every image is permuted alike", "[p
 TEST_CASE("projected digits: one Gaussian projection to 36 numbers a seed, which keeps lengths", "[paper]") {
   DataLibrary data;
   Configuration configuration = of("projected_mnist");
-  CHECK(input_size(configuration, data) == 36);
-  CHECK(input_size(of("random_label_mnist"), data) == 196);
+  CHECK(dimensions(configuration, data).inputs == 36);
+  CHECK(dimensions(of("random_label_mnist"), data).inputs == 196);
   const auto problem = make_problem(configuration, data);
   const Task first = problem->task(0), second = problem->task(1);
   CHECK(first.inputs->rows() == 36);

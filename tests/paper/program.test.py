@@ -79,8 +79,8 @@ class Program(unittest.TestCase):
         self.run_small("a.sqlite", tasks=1)
         lines = self.export("a.sqlite").splitlines()
         self.assertEqual(lines[0], "run,problem,network,activation,regularizer,strength,seed,task,step,metric,value")
-        # 7 conditions, 2 seeds, 20 metrics
-        self.assertEqual(len(lines), 1 + 7 * 2 * 20)
+        # 7 conditions, 2 seeds; 20 metrics, and the online error of 10 epochs and of 20 stretches of the 80
+        self.assertEqual(len(lines), 1 + 7 * 2 * (20 + 10 + 18))
         self.assertTrue(all(line.count(",") == 10 for line in lines))
         self.assertIn("random_label_mnist,mlp-32-32-32,leaky_relu,wasserstein,0.005,1,0,", "\n".join(lines))
         self.assertEqual(len(self.export("a.sqlite", "--runs").splitlines()), 1 + 14)
