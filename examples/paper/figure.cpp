@@ -1,4 +1,4 @@
-#include "figure.hpp"
+#include "figures.hpp"
 
 #include <algorithm>
 #include <map>
@@ -6,31 +6,9 @@
 
 namespace paper {
 
+using namespace figure_parts;
+
 namespace {
-
-const Condition relu{"relu", "none"}, leaky{"leaky_relu", "none"}, tanh_{"tanh", "none"},
-    identity{"identity", "none"};
-const Condition wasserstein{"leaky_relu", "wasserstein"}, l2_init{"leaky_relu", "l2_init"},
-    l2{"leaky_relu", "l2"};
-
-const Panel error{"error", "Error at the end of a task", "error"};
-const Panel h_rank{"ef_rank_relative", "Curvature at the start of a task", "relative rank"};
-
-const std::string consistent =
-    "A reduction in the directions of curvature co-occurs with loss of plasticity.";
-const std::string regularized =
-    "Wasserstein and regenerative regularizers are effective at preserving "
-    "plasticity and curvature.";
-
-Claim plasticity(const Condition& condition, const std::string& expected, const std::string& words) {
-  return {.kind = ClaimKind::plasticity, .condition = condition, .words = words, .expected = expected};
-}
-Claim curvature(const Condition& condition, const std::string& words) {
-  return {.kind = ClaimKind::curvature, .condition = condition, .words = words};
-}
-Claim trend(const Condition& condition, const std::string& metric, int sign, const std::string& words) {
-  return {.kind = ClaimKind::trend, .condition = condition, .words = words, .metric = metric, .sign = sign};
-}
 
 Figure figure1() {
   const std::string lost = "for ReLU and leaky-ReLU, the error increases";
@@ -120,78 +98,6 @@ Figure figure6() {
           .columns = 2};
 }
 
-const std::string ef = "empirical_fisher", sampled = "sampled_fisher", newton = "gauss_newton";
-
-std::vector<Line> approximations(const Condition& condition, const std::string& of) {
-  return {{condition, ef + of, "empirical Fisher"},
-          {condition, sampled + of, "Fisher, sampled labels"},
-          {condition, newton + of, "Gauss-Newton"}};
-}
-
-Figure figure3() {
-  Figure figure{.name = "fig3",
-                .title = "Approximations of the rank of the Hessian",
-                .settings = {{"projected_mnist", true, "projected MNIST"}},
-                .conditions = {relu, leaky},
-                .panels = {},
-                .claims = {},
-                .columns = 2};
-  for (const Condition& condition : figure.conditions) {
-    figure.panels.push_back({"", label(condition), "|relative rank - that of the Hessian|", 1,
-                             approximations(condition, "_rank_difference")});
-    figure.claims.push_back({.kind = ClaimKind::early_bound,
-                             .condition = condition,
-                             .words = "The empirical Fisher approximation to the Hessian rank is highly "
-                                      "accurate in the first few tasks",
-                             .metric = ef + "_rank_difference",
-                             .bound = .1});
-    figure.claims.push_back(trend(condition, ef + "_rank_difference", +1,
-                                  "When plasticity worsens in later tasks, the approximation quality "
-                                  "marginally worsens"));
-    for (const std::string& other : {sampled, newton})
-      figure.claims.push_back(
-          {.kind = ClaimKind::difference,
-           .condition = condition,
-           .words = "the empirical Fisher is an accurate and efficient approximation [against " +
-                    std::string(other == newton ? "Gauss-Newton" : "the Fisher") + "]",
-           .metric = ef + "_rank_difference",
-           .sign = -1,
-           .other = condition,
-           .other_metric = other + "_rank_difference"});
-  }
-  return figure;
-}
-
-Figure figure10() {
-  const std::string lost = "Neural networks suffer from loss of plasticity with both activations";
-  return {.name = "fig10",
-          .title = "Loss of plasticity on low-dimensional projected MNIST",
-          .settings = {{"projected_mnist", true, "projected MNIST"}},
-          .conditions = {relu, leaky},
-          .panels = {error},
-          .claims = {plasticity(relu, "LOST", lost), plasticity(leaky, "LOST", lost)},
-          .columns = 1};
-}
-
-// Figures 11 and 12 differ in the activation
-Figure dynamics(const std::string& name, const Condition& condition, const std::string& words) {
-  std::vector<Line> lines = approximations(condition, "_rank_relative");
-  lines.insert(lines.begin(), {condition, "hessian_rank_relative", "Hessian"});
-  return {.name = name,
-          .title = "The rank of the Hessian and of its approximations, " + label(condition),
-          .settings = {{"projected_mnist", true, "projected MNIST"}},
-          .conditions = {condition},
-          .panels = {error, {"", "Curvature at the start of a task", "relative rank", 1, lines}},
-          .claims = {{.kind = ClaimKind::tracking,
-                      .condition = condition,
-                      .words = words,
-                      .metric = ef + "_rank_relative",
-                      .other_metric = "hessian_rank_relative"},
-                     trend(condition, "hessian_rank_relative", -1, consistent),
-                     trend(condition, ef + "_rank_relative", -1, consistent)},
-          .columns = 2};
-}
-
 // The sizes of notes on miniatures that show the claims; the paper's own for `paper` (section 3, appendix B).
 Profile profile_of(const std::string& name, const Setting& setting) {
   Profile profile{
@@ -237,18 +143,14 @@ std::string label(const Condition& condition) {
 }
 
 const std::vector<Figure>& figures() {
-  static const std::vector<Figure> all{
-      figure1(),
-      figure3(),
-      figure4(),
-      figure6(),
-      figure10(),
-      dynamics("fig11", relu,
-               "the empirical Fisher approximation accurately approximates the normalized rank throughout "
-               "continual learning"),
-      dynamics("fig12", leaky,
-               "the empirical Fisher approximation accurately approximates the normalized rank when "
-               "plasticity is being lost")};
+  static const std::vector<Figure> all = [] {
+    std::vector<Figure> joined{figure1(), figure4(), figure6()};
+    for (Figure& figure : exact_curvature_figures()) joined.push_back(std::move(figure));
+    std::stable_sort(joined.begin(), joined.end(), [](const Figure& a, const Figure& b) {
+      return std::stoi(a.name.substr(3)) < std::stoi(b.name.substr(3));
+    });
+    return joined;
+  }();
   return all;
 }
 
