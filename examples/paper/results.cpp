@@ -302,6 +302,18 @@ std::vector<Value> Results::values(const std::string& run) const {
   return values;
 }
 
+std::vector<Value> Results::rows(const std::string& run, const std::string& metric) const {
+  const std::lock_guard guard(mutex_);
+  Statement select(*this,
+                   "SELECT task, step, value FROM value WHERE run = (SELECT id FROM run WHERE name = ?) AND "
+                   "metric = (SELECT id FROM metric WHERE name = ?) ORDER BY task, step",
+                   "cannot read " + metric + " of run " + run);
+  select.bind(run).bind(metric);
+  std::vector<Value> rows;
+  while (select.row()) rows.push_back({select.integer(0), select.integer(1), metric, select.real(2)});
+  return rows;
+}
+
 std::vector<double> Results::curve(const std::string& run, const std::string& metric, Index tasks) const {
   const std::lock_guard guard(mutex_);
   Statement select(*this,
