@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -143,6 +144,16 @@ Json panels(const Figure& figure, const PlannedSetting& setting, bool name_setti
 
 namespace {
 
+// images of a task: those asked for, or what the data's identity says that there are (see DataLibrary)
+Index images_used(const Configuration& c, const std::string& data) {
+  long first = 0, second = 0;
+  const std::size_t at = data.find('_', data.starts_with("synthetic_") ? 10 : 0);
+  if (at == std::string::npos) return c.images;
+  const int found = std::sscanf(data.c_str() + at, "_%ldx%ld", &first, &second);
+  if (found == 2) return std::min(c.images, Index{2} * (second * 6 / 7));
+  return found == 1 ? std::min(c.images, Index{first}) : c.images;
+}
+
 // "width 16, 32, 64 (depth 4)": what the conditions vary, but for strengths
 std::vector<std::string> swept_names(const PlannedSetting& setting) {
   std::vector<std::string> result;
@@ -170,7 +181,7 @@ std::string describe(const PlannedSetting& setting, const std::string& data) {
   const Configuration& c = setting.series.front().runs.front().configuration;
   std::string text = setting.setting.title + " (" + data + ")";
   if (c.pool > 1) text += ", pooled " + std::to_string(c.pool) + "x" + std::to_string(c.pool);
-  text += ", " + std::to_string(c.images) + " images, " + c.network() + ", " + c.optimizer + " " +
+  text += ", " + std::to_string(images_used(c, data)) + " images, " + c.network() + ", " + c.optimizer + " " +
           shortest(c.learning_rate) + ", batch " + std::to_string(c.batch) + ", " + std::to_string(c.epochs) +
           " epochs a task, " + std::to_string(setting.series.front().runs.size()) + " seeds";
   std::string strengths;

@@ -93,7 +93,7 @@ Judgement judge_sooner(const Within& a, const Within& b) {
   for (const auto& [seed, first] : a.errors) {
     const auto second = b.errors.find(seed);
     if (second == b.errors.end() || first.empty() || second->second.empty()) continue;
-    const double level = std::max(first.back(), second->second.back());  // both reach it
+    const double level = std::max(first.back(), second->second.back()) + error_bound;
     const double updates = first_below(first, a.steps, level),
                  others = first_below(second->second, b.steps, level);
     if (!std::isfinite(level) || !std::isfinite(updates) || !std::isfinite(others)) {
@@ -107,7 +107,8 @@ Judgement judge_sooner(const Within& a, const Within& b) {
   const std::size_t all = sample.effect.size() + left_out;
   if (all == 0) return {Verdict::inconclusive, "no seed has all the runs that the claim compares"};
   sample.remark = some_of(left_out, all, "left out: not finite");
-  return judge_sign(sample, -1, {"updates to the error that both reach: ", " against ", ", difference "});
+  return judge_sign(sample, -1,
+                    {"updates to within .05 of the error that both reach: ", " against ", ", difference "});
 }
 
 }  // namespace paper

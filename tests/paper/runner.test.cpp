@@ -48,7 +48,7 @@ std::string exported(const fs::path& file) {
 std::string run(const fs::path& file, int threads, Choice choice, const std::string& figure = "fig1") {
   std::ostringstream log;
   const std::atomic<bool> stop{false};
-  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity()));
+  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity("random_label_mnist")));
   {
     Results results(file, Results::Access::write);
     run_all(runs, digits(), results, {threads, false}, log, stop);
@@ -119,7 +119,7 @@ TEST_CASE("check and status: judged are complete runs, and the rest is said", "[
   files.push_back(std::make_unique<Results>(file, Results::Access::read));
   Archive archive(std::move(files));
   REQUIRE(archive.choose_data(all_runs(settings)));
-  CHECK(archive.data() == digits().identity());
+  CHECK(archive.data("random_label_mnist") == digits().identity("random_label_mnist"));
   std::ostringstream claims, lines;
   CHECK(check(find_figure("fig1"), settings, archive, claims));
   CHECK(claims.str().find("(8 of 12 runs are complete; the others are not judged)") != std::string::npos);
