@@ -179,7 +179,7 @@ std::vector<std::string> swept_names(const PlannedSetting& setting) {
 
 std::string describe(const PlannedSetting& setting, const std::string& data) {
   const Configuration& c = setting.series.front().runs.front().configuration;
-  std::string text = setting.setting.title + " (" + data + ")";
+  std::string text = setting.setting.title + (data.empty() ? "" : " (" + data + ")");
   if (c.pool > 1) text += ", pooled " + std::to_string(c.pool) + "x" + std::to_string(c.pool);
   text += ", " + std::to_string(images_used(c, data)) + " images, " + c.network() + ", " + c.optimizer + " " +
           shortest(c.learning_rate) + ", batch " + std::to_string(c.batch) + ", " + std::to_string(c.epochs) +
@@ -203,9 +203,14 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
   document["panels"] = Json::array();
   std::string caption;
   for (const PlannedSetting& setting : settings) {
-    for (Json& panel : panels(figure, setting, settings.size() > 1, archive))
-      if (!panel["curves"].empty()) document["panels"].push_back(panel);
-    caption += (caption.empty() ? "" : "; ") + describe(setting, archive.data(setting.setting.problem));
+    bool any = false;
+    for (Json& panel : panels(figure, setting, settings.size() > 1, archive)) {
+      if (panel["curves"].empty()) continue;
+      document["panels"].push_back(std::move(panel));
+      any = true;
+    }
+    if (any)
+      caption += (caption.empty() ? "" : "; ") + describe(setting, archive.data(setting.setting.problem));
   }
   if (document["panels"].empty())
     throw std::runtime_error("plot: " + figure.name + " has no results yet at profile " + choice.profile);

@@ -164,7 +164,8 @@ void Results::check_kind() const {
                              std::to_string(kind) + ", expected " + std::to_string(application_id));
   if (found != version)
     throw std::runtime_error(file_.string() + ": results of version " + std::to_string(found) +
-                             ", expected version " + std::to_string(version));
+                             ", expected version " + std::to_string(version) +
+                             "; another version of this program wrote it: name another file");
 }
 
 void Results::fail(const std::string& doing) const {

@@ -1,5 +1,7 @@
 #include "npy.hpp"
 
+#include <algorithm>
+
 #include "fuzz.hpp"
 
 // Any bytes as an NPY file: an array whose bytes are the last ones of the file and as many as its shape says,
