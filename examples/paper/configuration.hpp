@@ -32,8 +32,8 @@ struct Configuration {
   std::string stem = "he";             // of resnet18: 7x7 of stride 2 and a maximum pool; cifar: 3x3, no pool
   std::string batch_norm = "running";  // of resnet18: statistics of the batch in training, running ones in
                                        // every measurement; none: without batch normalisation
-  std::string head = "keep";        // the last layer from task to task; reset: drawn anew (Dohare et al.)
-  std::string activation = "relu";  // leaky_relu, tanh, identity
+  std::string head = "keep";           // the last layer from task to task; reset: drawn anew (Dohare et al.)
+  std::string activation = "relu";     // leaky_relu, tanh, identity
   double leaky_slope = .01;
   std::string initialization = "glorot_uniform";  // glorot_normal, he_uniform, he_normal; biases are zero
 
@@ -64,8 +64,8 @@ struct Configuration {
 
   // "mlp-256-256-256", "cnn-16-32-64-128-512", "resnet18", "resnet18-cifar-no_batch_norm"
   std::string network() const;
-  // whether the configuration changes labels; else it permutes pixels
-  bool changes_labels() const { return problem != "permuted_mnist"; }
+  // whether tasks are the same images with other labels
+  bool changes_labels() const { return problem != "permuted_mnist" && problem != "continual_imagenet"; }
 };
 
 // All members by name, in a fixed order, numbers as the shortest text that reads back as the same; with the

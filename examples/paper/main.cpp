@@ -1,4 +1,3 @@
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -6,8 +5,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <set>
 #include <thread>
 
+#include "find_data.hpp"
+#include "learner.hpp"
 #include "report.hpp"
 #include "training_threads.hpp"
 
@@ -47,53 +49,72 @@ std::vector<const Figure*> chosen(const Options& options) {
   return result;
 }
 
-// MNIST from --data, SAGITTA_DATA or a download, else synthetic digits; says which.
-DataLibrary open_data(const Options& options) {
-  std::string folder = options.data;
-  if (folder.empty())
-    if (const char* variable = std::getenv("SAGITTA_DATA")) folder = variable;
-  if (folder == "synthetic") {
-    std::cerr << "data: built-in synthetic digits, as asked for\n";
-    return {};
-  }
-  if (!folder.empty()) {
-    if (!has_mnist(folder))
-      throw std::runtime_error("data: no MNIST training files in " + folder + " or " + folder + "/mnist");
-    std::cerr << "data: MNIST in " << folder << '\n';
-    return DataLibrary(folder);
-  }
-  folder = "sagitta-data";
-  if (!has_mnist(folder)) {
-    std::cerr << "data: neither --data nor SAGITTA_DATA; downloading MNIST to " << folder << '\n';
-    const std::string command =
-        std::string("python3 '") + SAGITTA_PAPER_SCRIPTS + "/fetch_data.py' mnist " + folder + " >&2";
-    const int status = std::system(command.c_str());
-    if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > 128))  // the shell's word for it
-      throw std::runtime_error("data: the download to " + folder + " was interrupted");
-    if (status != 0 || !has_mnist(folder)) {
-      std::cerr << "data: no download; built-in synthetic digits instead\n";
-      return {};
-    }
-  }
-  std::cerr << "data: MNIST in " << folder << '\n';
-  return DataLibrary(folder);
+bool named_all(const Options& options) {
+  return std::find(options.figures.begin(), options.figures.end(), "all") != options.figures.end();
 }
 
-std::vector<PlannedSetting> plan_of(const std::vector<const Figure*>& figures, const Choice& choice,
-                                    const std::string& data) {
+// The settings of figures that can be run: reason(setting) says why one cannot, or nothing. What is left out
+// is said, and is an error where a figure that was named has nothing else.
+template <class Reason>
+std::vector<PlannedSetting> runnable(const std::vector<const Figure*>& figures, const Options& options,
+                                     const DataOf& data, Reason reason, bool say) {
   std::vector<PlannedSetting> all;
-  for (const Figure* figure : figures)
-    for (PlannedSetting& setting : plan(*figure, choice, data)) all.push_back(std::move(setting));
-  if (all.empty()) throw std::invalid_argument("no figure has the problem that is asked for");
+  bool any = false;
+  for (const Figure* figure : figures) {
+    std::string why;
+    std::size_t kept = 0, planned = 0;
+    for (PlannedSetting& setting : plan(*figure, options.choice, data)) {
+      ++planned;
+      const std::string problem = reason(setting);
+      if (problem.empty()) {
+        ++kept;
+        all.push_back(std::move(setting));
+        continue;
+      }
+      why = problem;
+      if (say)
+        std::cerr << figure->name << ", " << setting.setting.title << ": left out: " << problem << '\n';
+    }
+    any = any || planned > 0;
+    if (kept == 0 && planned > 0 && !named_all(options)) throw std::runtime_error(figure->name + ": " + why);
+  }
+  if (!any) throw std::invalid_argument("no figure has the problem that is asked for");
   return all;
+}
+
+// "" where this program has a learner for the runs of a setting
+std::string no_learner(const PlannedSetting& setting) {
+  const std::string& architecture = setting.series.front().runs.front().configuration.architecture;
+  if (has_learner(architecture)) return "";
+  return architecture +
+         " needs the LibTorch learner, which this program was built without; build with "
+         "-DSAGITTA_WITH_LIBTORCH=ON "
+         "and LibTorch on CMAKE_PREFIX_PATH";
 }
 
 int run(const Options& options) {
   const std::vector<const Figure*> wanted = chosen(options);
   // a first plan checks the words of the command line before data is looked for
-  plan_of(wanted, options.choice, "any");
-  DataLibrary data = open_data(options);
-  const std::vector<PlannedRun> runs = all_runs(plan_of(wanted, options.choice, data.identity()));
+  std::set<std::string> problems;
+  const auto any_data = [](const std::string&) { return std::string("any"); };
+  for (const PlannedSetting& setting : runnable(wanted, options, any_data, no_learner, false))
+    problems.insert(setting.setting.problem);
+  const FoundData found = find_data(options.data, problems, std::cerr);
+  DataLibrary data(found.folders);
+  const auto no_learner_or_data = [&](const PlannedSetting& setting) {
+    const auto missing = found.missing.find(setting.setting.problem);
+    return missing == found.missing.end() ? no_learner(setting) : missing->second;
+  };
+  const auto data_of = [&](const std::string& problem) {
+    return found.missing.contains(problem) || !problems.contains(problem) ? "any" : data.identity(problem);
+  };
+  const std::vector<PlannedSetting> settings = runnable(wanted, options, data_of, no_learner_or_data, true);
+  std::set<std::string> said;
+  for (const PlannedSetting& setting : settings)
+    for (const std::string& remark :
+         remarks(setting.series.front().runs.front().configuration, setting.tasks, data))
+      if (said.insert(remark).second) std::cerr << remark << '\n';
+  const std::vector<PlannedRun> runs = all_runs(settings);
   const Share share = share_of_environment();
   const std::vector<PlannedRun> mine = part(runs, share);
   const RunnerOptions how{options.threads, isatty(STDERR_FILENO) == 1, options.learner, options.device,
@@ -133,10 +154,15 @@ void for_each_figure(const Options& options, Archive& archive, Work work) {
   for (const Figure* figure : chosen(options)) {
     const std::vector<PlannedSetting> settings = plan(*figure, options.choice, "any");
     if (settings.empty()) continue;
-    if (!archive.choose_data(all_runs(settings)))
+    if (!archive.choose_data(all_runs(settings))) {
+      if (named_all(options)) {
+        std::cerr << figure->name << ": no results yet\n";
+        continue;
+      }
       throw std::runtime_error(figure->name + " has no results yet at profile " + options.choice.profile +
                                " in " + options.results.front() + "; first: sagitta-paper run " +
                                figure->name);
+    }
     work(*figure, settings);
   }
 }

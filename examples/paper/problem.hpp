@@ -1,14 +1,12 @@
 #pragma once
 
-#include <filesystem>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "configuration.hpp"
-#include "dataset.hpp"
+#include "data_library.hpp"
 
 namespace paper {
 
@@ -45,24 +43,6 @@ class Problem {
   virtual Task task(Index number) const = 0;
 };
 
-// The data that problems are made of, read when first asked for and shared by all runs. Safe from several
-// threads.
-class DataLibrary {
- public:
-  // MNIST from a folder (see load_mnist), or the built-in synthetic digits where there is none.
-  explicit DataLibrary(std::filesystem::path mnist) : mnist_(std::move(mnist)) {}
-  DataLibrary() = default;
-
-  const Dataset& digits(Index pool);
-  // "mnist-5f3a09c1": which data these are, for Configuration::data
-  std::string identity();
-
- private:
-  std::filesystem::path mnist_;  // empty: synthetic
-  std::mutex mutex_;
-  std::map<Index, Dataset> by_pool_;
-};
-
 // What the tasks of a configuration have in common.
 struct Dimensions {
   Index inputs;  // pixels, or what the projection leaves of them
@@ -72,7 +52,12 @@ struct Dimensions {
 };
 Dimensions dimensions(const Configuration& configuration, DataLibrary& data);
 
-// std::invalid_argument when the configuration asks for more images than there are.
+// What the data make of a run that its reader must know, a sentence each: fewer images than were asked for,
+// pairs of classes that come again, stand-ins for data that are not there.
+std::vector<std::string> remarks(const Configuration& configuration, Index tasks, DataLibrary& data);
+
+// std::invalid_argument when the configuration asks for more images than MNIST has; of CIFAR-10 and ImageNet,
+// which may be there in part, all are taken then.
 std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data);
 
 }  // namespace paper

@@ -164,7 +164,8 @@ void Results::check_kind() const {
                              std::to_string(kind) + ", expected " + std::to_string(application_id));
   if (found != version)
     throw std::runtime_error(file_.string() + ": results of version " + std::to_string(found) +
-                             ", expected version " + std::to_string(version));
+                             ", expected version " + std::to_string(version) +
+                             "; another version of this program wrote it: name another file");
 }
 
 void Results::fail(const std::string& doing) const {
@@ -313,6 +314,18 @@ std::vector<Value> Results::values(const std::string& run) const {
   while (select.row())
     values.push_back({select.integer(0), select.integer(1), select.text(2), select.real(3)});
   return values;
+}
+
+std::vector<Value> Results::rows(const std::string& run, const std::string& metric) const {
+  const std::lock_guard guard(mutex_);
+  Statement select(*this,
+                   "SELECT task, step, value FROM value WHERE run = (SELECT id FROM run WHERE name = ?) AND "
+                   "metric = (SELECT id FROM metric WHERE name = ?) ORDER BY task, step",
+                   "cannot read " + metric + " of run " + run);
+  select.bind(run).bind(metric);
+  std::vector<Value> rows;
+  while (select.row()) rows.push_back({select.integer(0), select.integer(1), metric, select.real(2)});
+  return rows;
 }
 
 std::vector<double> Results::curve(const std::string& run, const std::string& metric, Index tasks) const {

@@ -78,6 +78,8 @@ class Results {
   std::vector<RunRecord> runs() const;                      // by name
   std::vector<Value> values(const std::string& run) const;  // by task, step, metric
 
+  std::vector<Value> rows(const std::string& run, const std::string& metric) const;  // of it, by task, step
+
   // A value a task for tasks 0 to tasks-1, that of the last step of each; it ends with the last task that has
   // the metric, and is NaN where a task before has not. Bit for bit what was committed (but for the payload
   // of NaN).

@@ -240,7 +240,7 @@ void TorchGroup::load(std::span<const Task> tasks) {
   }
   const auto count = static_cast<int64_t>(distinct.size());
   // the buffers stay where they are while their sizes do: recorded steps refer to them
-  if (!images_.defined() || images_.size(0) != count * n) {
+  if (!images_.defined() || images_.size(0) != count * n || labels_.size(1) != n) {
     images_ = at::empty({count * n, inputs}, real_);
     first_image_ = at::empty({size(), 1}, whole_);
     labels_ = at::empty({size(), n}, whole_);

@@ -51,7 +51,7 @@ std::string exported(const fs::path& file) {
 std::string run(const fs::path& file, int threads, Choice choice, const std::string& figure = "fig1") {
   std::ostringstream log;
   const std::atomic<bool> stop{false};
-  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity()));
+  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity("random_label_mnist")));
   {
     Results results(file, Results::Access::write);
     run_all(runs, digits(), results, {threads, false}, log, stop);
@@ -123,7 +123,7 @@ TEST_CASE("multiply_adds: of published networks", "[paper]") {
 }
 
 TEST_CASE("estimate: counts what is asked for and takes time", "[paper]") {
-  const auto runs = all_runs(plan(find_figure("fig1"), tiny(), digits().identity()));
+  const auto runs = all_runs(plan(find_figure("fig1"), tiny(), digits().identity("random_label_mnist")));
   const Estimate cost = estimate(runs, digits(), {.threads = 2});
   CHECK(cost.runs == 8);
   CHECK(cost.tasks == 48);
@@ -181,7 +181,7 @@ TEST_CASE("run_all: max_hours stops as a signal does, and the next run goes on",
   const std::atomic<bool> stop{false};
   Choice choice = tiny();
   choice.tasks = 2;
-  const auto runs = all_runs(plan(find_figure("fig1"), choice, digits().identity()));
+  const auto runs = all_runs(plan(find_figure("fig1"), choice, digits().identity("random_label_mnist")));
   {
     Results results(folder.path / "part", Results::Access::write);
     run_all(runs, digits(), results, {.threads = 1, .max_hours = 1e-9}, log, stop);
@@ -223,7 +223,7 @@ TEST_CASE("check and status: judged are complete runs, and the rest is said", "[
   files.push_back(std::make_unique<Results>(file, Results::Access::read));
   Archive archive(std::move(files));
   REQUIRE(archive.choose_data(all_runs(settings)));
-  CHECK(archive.data() == digits().identity());
+  CHECK(archive.data("random_label_mnist") == digits().identity("random_label_mnist"));
   std::ostringstream claims, lines;
   CHECK(check(find_figure("fig1"), settings, archive, claims));
   CHECK(claims.str().find("(8 of 12 runs are complete; the others are not judged)") != std::string::npos);
