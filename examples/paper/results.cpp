@@ -239,11 +239,11 @@ void Results::commit_task(const std::string& run, Index task, std::span<const Va
 }
 
 void Results::commit(std::span<const FinishedTask> tasks) {
+  if (tasks.empty()) return;
   const std::lock_guard guard(mutex_);
-  const std::string runs = tasks.empty()       ? "no run"
-                           : tasks.size() == 1 ? "run " + tasks[0].run
-                                               : "several runs";
-  transaction("cannot write a task of " + runs, [&] {
+  const FinishedTask& first = tasks[0];
+  const std::string others = tasks.size() > 1 ? " and of others" : "";
+  transaction("cannot write task " + std::to_string(first.task) + " of run " + first.run + others, [&] {
     for (const FinishedTask& one : tasks) write_task(one.run, one.task, one.values, one.checkpoint);
   });
 }

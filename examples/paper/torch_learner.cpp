@@ -1,6 +1,9 @@
 #include "torch_learner.hpp"
 
+#include <ATen/core/ivalue.h>  // first: clang 14 needs it before 1.13's other headers
+
 #include <ATen/Parallel.h>
+#include <torch/version.h>
 
 #include <array>
 #include <atomic>
@@ -497,10 +500,15 @@ std::string device_problem(const std::string& device) {
     const at::Device wanted(device);
     if (wanted.is_cpu()) return "";
     if (!wanted.is_cuda()) return "device \"" + device + "\": expected cpu, cuda or cuda:N";
+#ifdef SAGITTA_PAPER_CUDA
+    const std::string why = "it finds no GPU or no driver";
+#else
+    const std::string why = "it is built without CUDA";
+#endif
     if (!at::hasCUDA())
-      return "device \"" + device +
-             "\": no GPU can be used: this LibTorch is built without CUDA, or finds none";
-    const int count = static_cast<int>(at::detail::getCUDAHooks().deviceCount());
+      return "device \"" + device + "\": no GPU can be used: LibTorch " TORCH_VERSION " was found, and " +
+             why;
+    const int count = static_cast<int>(at::detail::getCUDAHooks().getNumGPUs());
     if (wanted.index() >= count)
       return "device \"" + device + "\": there are " + std::to_string(count) + " GPUs, numbered from 0";
     return "";
