@@ -189,7 +189,7 @@ void status(const Figure& figure, const std::vector<PlannedSetting>& settings, c
         complete += archive.complete(run);
         done += std::min(archive.tasks_done(run.configuration), run.tasks);
       }
-      out << "  " << std::left << std::setw(26) << label(series.condition) << std::setw(8) << series.strength
+      out << "  " << std::left << std::setw(45) << label(series.condition) << std::setw(8) << series.strength
           << std::right << std::setw(3) << complete << " of " << series.runs.size() << " runs, "
           << std::setw(5) << done << " of " << static_cast<Index>(series.runs.size()) * setting.tasks
           << " tasks\n";
