@@ -239,8 +239,8 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
   stream << document.dump(1) << '\n';
   stream.close();
   if (!stream) throw std::runtime_error("plot: cannot write " + file);
-  const int status =
-      run_program({find_python(), std::string(SAGITTA_PAPER_SCRIPTS) + "/plot.py", file}, false);
+  static const std::string python = find_python();  // asked once: matplotlib takes its time
+  const int status = run_program({python, std::string(SAGITTA_PAPER_SCRIPTS) + "/plot.py", file}, false);
   std::filesystem::remove(file);
   if (status != 0) throw std::runtime_error("plot: plot.py failed with status " + std::to_string(status));
   return with(".png");
