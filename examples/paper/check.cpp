@@ -130,9 +130,11 @@ bool about_problem(const Claim& claim, const std::string& problem) {
          std::find(claim.problems.begin(), claim.problems.end(), problem) != claim.problems.end();
 }
 
-// The rank correlation of error and curvature at the end over all runs of the setting: one budget, unequal
-// conditions. No claim, but what the claims add up to.
+// The rank correlation of error and curvature at the end over all runs of the setting: one network and
+// budget, unequal conditions. No claim, but what the claims add up to.
 void correlate(const PlannedSetting& setting, const Archive& archive, std::ostream& out) {
+  for (const Series& series : setting.series)
+    if (!series.condition.sweep.empty() && series.condition.sweep != "strength") return;  // no common budget
   std::vector<double> errors, ranks;
   for (const Series& series : setting.series) {
     const Curves error = archive.curves(series, "error", true);
@@ -189,7 +191,7 @@ void status(const Figure& figure, const std::vector<PlannedSetting>& settings, c
         complete += archive.complete(run);
         done += std::min(archive.tasks_done(run.configuration), run.tasks);
       }
-      out << "  " << std::left << std::setw(26) << label(series.condition) << std::setw(8) << series.strength
+      out << "  " << std::left << std::setw(45) << label(series.condition) << std::setw(8) << series.strength
           << std::right << std::setw(3) << complete << " of " << series.runs.size() << " runs, "
           << std::setw(5) << done << " of " << static_cast<Index>(series.runs.size()) * setting.tasks
           << " tasks\n";

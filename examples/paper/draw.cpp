@@ -3,11 +3,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 
 #include "report.hpp"
@@ -22,7 +24,11 @@ using Json = nlohmann::json;
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-std::string shortest(double value) { return Json(value).dump(); }
+std::string shortest(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
 
 // Runs a program and waits for it; its exit status, 127 where it could not be started.
 int run_program(std::vector<std::string> arguments, bool quiet) {
@@ -179,17 +185,25 @@ std::vector<std::string> swept_names(const PlannedSetting& setting) {
 
 std::string describe(const PlannedSetting& setting, const std::string& data) {
   const Configuration& c = setting.series.front().runs.front().configuration;
+  const auto varies = [&](const std::string& what) {
+    return std::any_of(setting.series.begin(), setting.series.end(),
+                       [&](const Series& series) { return series.condition.sweep == what; });
+  };
   std::string text = setting.setting.title + (data.empty() ? "" : " (" + data + ")");
   if (c.pool > 1) text += ", pooled " + std::to_string(c.pool) + "x" + std::to_string(c.pool);
-  text += ", " + std::to_string(images_used(c, data)) + " images, " + c.network() + ", " + c.optimizer + " " +
-          shortest(c.learning_rate) + ", batch " + std::to_string(c.batch) + ", " + std::to_string(c.epochs) +
-          " epochs a task, " + std::to_string(setting.series.front().runs.size()) + " seeds";
-  std::string strengths;
+  text += ", " + std::to_string(images_used(c, data)) + " images";
+  text += varies("width") || varies("depth") ? ", " + c.architecture : ", " + c.network();
+  text += ", " + c.optimizer + " " + shortest(c.learning_rate) + ", batch " + std::to_string(c.batch);
+  if (!varies("epochs")) text += ", " + std::to_string(c.epochs) + " epochs a task";
+  text += ", " + std::to_string(setting.series.front().runs.size()) + " seeds";
+  std::vector<std::string> strengths;
   for (const Series& series : setting.series)
-    if (series.condition.regularizer != "none" &&
-        strengths.find(shortest(series.strength)) == std::string::npos)
-      strengths += (strengths.empty() ? "" : ", ") + shortest(series.strength);
-  if (!strengths.empty()) text += ", strength " + strengths;
+    if (const std::string strength = shortest(series.strength);
+        series.condition.regularizer != "none" &&
+        std::find(strengths.begin(), strengths.end(), strength) == strengths.end())
+      strengths.push_back(strength);
+  for (const std::string& strength : strengths)
+    text += (&strength == strengths.data() ? ", strength " : ", ") + strength;
   for (const std::string& swept : swept_names(setting)) text += "; " + swept;
   return text;
 }
@@ -225,8 +239,8 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
   stream << document.dump(1) << '\n';
   stream.close();
   if (!stream) throw std::runtime_error("plot: cannot write " + file);
-  const int status =
-      run_program({find_python(), std::string(SAGITTA_PAPER_SCRIPTS) + "/plot.py", file}, false);
+  static const std::string python = find_python();  // asked once: matplotlib takes its time
+  const int status = run_program({python, std::string(SAGITTA_PAPER_SCRIPTS) + "/plot.py", file}, false);
   std::filesystem::remove(file);
   if (status != 0) throw std::runtime_error("plot: plot.py failed with status " + std::to_string(status));
   return with(".png");

@@ -56,11 +56,11 @@ std::string label(const Condition& condition) {
   if (condition.regularizer != "none") text += " + " + regularizer_label(condition.regularizer);
   if (condition.sweep.empty()) return text;
   const double value = condition.value;
+  if (value == every) return text + " over " + condition.sweep;
   return text + ", " +
-         (value == every      ? "every " + condition.sweep
-          : value == smallest ? "smallest " + condition.sweep
-          : value == largest  ? "largest " + condition.sweep
-                              : condition.sweep + " " + text_of(value));
+         (value == smallest  ? "smallest " + condition.sweep
+          : value == largest ? "largest " + condition.sweep
+                             : condition.sweep + " " + text_of(value));
 }
 
 const std::vector<Figure>& figures() {

@@ -21,9 +21,11 @@ Figure figure7() {
                 .panels = {},
                 .claims = {},
                 .columns = 2};
-  for (const Panel& metric : {error, h_rank})
+  for (const bool ranks : {false, true})
     for (const Condition& condition : figure.conditions) {
-      figure.panels.push_back(metric);
+      figure.panels.push_back(ranks ? h_rank : error);
+      figure.panels.back().title =
+          std::string(ranks ? "Curvature, " : "Error, ") + condition.sweep + " varied";
       figure.panels.back().conditions = {condition};
     }
   for (const std::string what : {"depth", "width"}) {

@@ -59,6 +59,7 @@ template <class Reason>
 std::vector<PlannedSetting> runnable(const std::vector<const Figure*>& figures, const Options& options,
                                      const DataOf& data, Reason reason, bool say) {
   std::vector<PlannedSetting> all;
+  std::set<std::string> reasons;
   bool any = false;
   for (const Figure* figure : figures) {
     std::string why;

@@ -3,14 +3,23 @@
 
 #include "figure.hpp"
 
-// The sizes. Costs are seconds of one thread a run, measured on a two-core machine with AVX-512: see
-// docs/reproducing.md for what whole figures take.
+// The sizes. Costs at the profile `demo` are of one core with AVX-512: measured for fully connected networks;
+// estimated for the others, from the time of one network's update in LibTorch (convolutional at batch 64 of
+// 16 x 16 pixels 5.2 ms, ResNet18 at batch 64 of 32 x 32 .30 s, a sort of 170,000 parameters 15 ms, of 11
+// million 1 s), without what batching several networks may save.
+//
+//   network                      seconds a run: no sort   Wasserstein   all figures' runs   together
+//   fully connected                                 2       5 (a)             180 (b)        12 min
+//   convolutional                                  19      73                  96            52 min
+//   ResNet18                                      180     240                   4            14 min
+//   (a) 6 with the penalty of the feature rank   (b) and 45 of Figure 7, 6 min; 10 with exact Hessians
+//
+// `run all --profile demo` is so expected to take about 45 minutes on two cores.
 namespace paper {
 
 namespace {
 
 // Fully connected networks on MNIST. The paper's own sizes: section 3, appendices B.1, B.2, C.9.
-//   smoke  .3 s a run (Wasserstein .9)    demo    2 s (5)    medium  16 s (30)
 void mlp(const std::string& name, const Setting& setting, Profile& profile) {
   Configuration& c = profile.configuration;
   profile.sweeps["depth"] = {{2, 4, 6, 8}, {{"width", "800"}}};
