@@ -20,16 +20,29 @@ struct Accepts {
   std::string standard{};
 };
 
+// of a field that came later: the first word is its default
+Accepts later(std::vector<std::string> words) {
+  std::string standard = words.front();
+  return {.words = std::move(words), .standard = std::move(standard)};
+}
+
 // The one list of fields. `visit(name, member, accepts)` is called for each in turn.
 template <class Configuration_, class Visit>
 void for_each_field(Configuration_& c, Visit visit) {
   const Accepts positive{.low = 1}, share{.low = 0, .high = 1}, any{};
-  visit("problem", c.problem, Accepts{{"random_label_mnist", "permuted_mnist", "projected_mnist"}});
+  visit("problem", c.problem,
+        Accepts{{"random_label_mnist", "permuted_mnist", "projected_mnist", "random_label_cifar",
+                 "continual_imagenet"}});
   visit("data", c.data, any);
   visit("images", c.images, positive);
   visit("pool", c.pool, positive);
+  visit("scaling", c.scaling, later({"default", "unit", "standardized"}));
   visit("label_change", c.label_change, Accepts{{"permute", "iid"}});
   visit("first_task", c.first_task, Accepts{{"default", "changed", "unchanged"}});
+  visit("architecture", c.architecture, later({"mlp", "cnn", "resnet18"}));
+  visit("stem", c.stem, later({"he", "cifar"}));
+  visit("batch_norm", c.batch_norm, later({"running", "none"}));
+  visit("head", c.head, later({"keep", "reset"}));
   visit("width", c.width, positive);
   visit("depth", c.depth, positive);
   visit("activation", c.activation, Accepts{{"relu", "leaky_relu", "tanh", "identity"}});
@@ -49,11 +62,12 @@ void for_each_field(Configuration_& c, Visit visit) {
   visit("regularizer", c.regularizer, Accepts{{"none", "wasserstein", "l2_init", "l2", "feature_rank"}});
   visit("strength", c.strength, any);
   visit("regularized", c.regularized, Accepts{{"all", "weights"}});
+  visit("weight_decay", c.weight_decay, later({"loss", "decoupled"}));
   visit("resort_every", c.resort_every, positive);
   visit("rank_samples", c.rank_samples, positive);
   visit("threshold", c.threshold, share);
-  visit("curvature", c.curvature,
-        Accepts{.words = {"empirical_fisher", "exact"}, .standard = "empirical_fisher"});
+  visit("rank_parameters", c.rank_parameters, later({"all", "weights"}));
+  visit("curvature", c.curvature, later({"empirical_fisher", "exact"}));
   visit("seed", c.seed, any);
 }
 
@@ -97,6 +111,10 @@ void parse(const std::string& name, const std::string& text, const Accepts& acce
 }  // namespace
 
 std::string Configuration::network() const {
+  if (architecture == "cnn") return "cnn-16-32-64-128-512";
+  if (architecture == "resnet18")
+    return std::string("resnet18") + (stem == "cifar" ? "-cifar" : "") +
+           (batch_norm == "none" ? "-no_batch_norm" : "");
   std::string name = "mlp";
   for (Index layer = 0; layer < depth; ++layer) name += "-" + shortest(width);
   return name;
@@ -113,6 +131,14 @@ Fields fields(const Configuration& configuration) {
     if (result.size() == 1) result.emplace_back("network", configuration.network());
   });
   return result;
+}
+
+void validate(const Configuration& configuration) {
+  if (configuration.architecture != "mlp" && configuration.problem == "projected_mnist")
+    reject("architecture", configuration.architecture, "mlp for projected_mnist, whose inputs are no images");
+  if (configuration.architecture != "mlp" && configuration.curvature == "exact")
+    reject("curvature", configuration.curvature,
+           "empirical_fisher for " + configuration.architecture + ", whose Hessian is too large");
 }
 
 std::string run_name(const Configuration& configuration) {

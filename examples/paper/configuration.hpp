@@ -14,16 +14,26 @@ namespace paper {
 // where it is silent the choices that docs/definitions.md lists.
 struct Configuration {
   // the problem
-  std::string problem = "random_label_mnist";  // permuted_mnist, projected_mnist
-  std::string data = "any";                    // name and fingerprint of the data set, "mnist-5f3a09c1"
-  Index images = 1280;                         // drawn without replacement, by seed
-  Index pool = 1;                              // images are averaged over pool x pool boxes
-  std::string label_change = "permute";        // or iid: each label drawn anew
+  // permuted_mnist, projected_mnist, random_label_cifar, continual_imagenet
+  std::string problem = "random_label_mnist";
+  std::string data = "any";  // name and fingerprint of the data set, "mnist-5f3a09c1"
+  Index images = 1280;  // of a task, drawn without replacement, by seed; all where CIFAR, ImageNet have less
+  Index pool = 1;       // images are averaged over pool x pool boxes
+  // of bytes x: default is x/255 for MNIST, (x/255 - mean) / deviation of the channels for CIFAR-10 and
+  // (x/255 - .5) / .5 for ImageNet; unit: x/255; standardized: by mean and deviation for MNIST too
+  std::string scaling = "default";
+  std::string label_change = "permute";  // or iid: each label drawn anew
   std::string first_task = "default";  // changed, unchanged; by default labels are changed and pixels are not
 
-  // the network: fully connected
-  Index width = 256, depth = 3;     // of the hidden layers
-  std::string activation = "relu";  // leaky_relu, tanh, identity
+  // the network. mlp: fully connected. cnn: 4 convolutions 3x3 of stride 2 and padding 1 with 16, 32, 64, 128
+  // filters, a hidden layer of 512, the classes (appendix B.3). resnet18: He et al. 2016
+  std::string architecture = "mlp";
+  Index width = 256, depth = 3;        // of the hidden layers of mlp
+  std::string stem = "he";             // of resnet18: 7x7 of stride 2 and a maximum pool; cifar: 3x3, no pool
+  std::string batch_norm = "running";  // of resnet18: statistics of the batch in training, running ones in
+                                       // every measurement; none: without batch normalisation
+  std::string head = "keep";           // the last layer from task to task; reset: drawn anew (Dohare et al.)
+  std::string activation = "relu";     // leaky_relu, tanh, identity
   double leaky_slope = .01;
   std::string initialization = "glorot_uniform";  // glorot_normal, he_uniform, he_normal; biases are zero
 
@@ -38,27 +48,34 @@ struct Configuration {
   std::string regularizer = "none";  // wasserstein, l2_init, l2, feature_rank
   double strength = 0;
   std::string regularized = "all";  // or weights: without biases
-  Index resort_every = 1;           // updates between two sorts of the Wasserstein regulariser
+  std::string weight_decay =
+      "loss";              // of l2: in the loss; decoupled: theta shrinks by rate x 2 strength (AdamW)
+  Index resort_every = 1;  // updates between two sorts of the Wasserstein regulariser
 
   // measurement
-  Index rank_samples = 256;  // of the task's images, for the curvature; at most all
-  double threshold = .99;    // of every effective rank
+  Index rank_samples = 256;             // of the task's images, for the curvature; at most all
+  double threshold = .99;               // of every effective rank
+  std::string rank_parameters = "all";  // in per-sample gradients; weights: without biases
   // or exact: the Hessian, Fisher and Gauss-Newton ranks as well, of the whole task and at the cost of
   // parameters^3
   std::string curvature = "empirical_fisher";
 
   std::uint64_t seed = 0;
 
-  // "mlp-256-256-256"
+  // "mlp-256-256-256", "cnn-16-32-64-128-512", "resnet18", "resnet18-cifar-no_batch_norm"
   std::string network() const;
-  // whether the configuration changes labels; else it permutes pixels
-  bool changes_labels() const { return problem != "permuted_mnist"; }
+  // whether tasks are the same images with other labels
+  bool changes_labels() const { return problem != "permuted_mnist" && problem != "continual_imagenet"; }
 };
 
 // All members by name, in a fixed order, numbers as the shortest text that reads back as the same; with the
 // derived `network` behind `problem`. Fields that came later appear only where they are not the default, so
 // that runs keep their names.
 Fields fields(const Configuration& configuration);
+
+// std::invalid_argument where fields do not go together: cnn or resnet18 on projected MNIST, which has no
+// images.
+void validate(const Configuration& configuration);
 
 // The name of the run: 16 hexadecimal digits from all fields.
 std::string run_name(const Configuration& configuration);

@@ -35,6 +35,13 @@ Dataset load_mnist(const std::filesystem::path& folder);
 // Whether load_mnist would find both files. It does not open them.
 bool has_mnist(const std::filesystem::path& folder);
 
+// The training images of CIFAR-10 in its binary version, from folder, folder/cifar10 or
+// folder/cifar-10-batches-bin: data_batch_1.bin to data_batch_5.bin, records of a label and 3 planes of 32
+// x 32. Batches may be shorter than the official 10,000 records. Throws std::runtime_error naming the file
+// that is missing, cut short or holds a label above 9.
+Dataset load_cifar10(const std::filesystem::path& folder);
+bool has_cifar10(const std::filesystem::path& folder);  // whether there is a data_batch_1.bin
+
 // Each factor x factor box of each channel replaced by its mean; factor 1 gives the data as they are. The
 // fingerprint is that of the data continued over the factor as a 64-bit little-endian integer.
 // Throws std::invalid_argument unless the factor divides width and height.

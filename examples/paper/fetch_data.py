@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Downloads the data sets of the paper and checks them. Standard library only, Python 3.9 or later.
 
-    fetch_data.py mnist FOLDER [--mirror URL]...
+    fetch_data.py mnist|cifar10 FOLDER [--mirror URL]...
 
-puts the four MNIST files into FOLDER/mnist. A file that is there with the right sum is kept; any other is
+puts the four MNIST files into FOLDER/mnist, or the six batches of CIFAR-10's binary version into FOLDER/cifar10 (from
+an archive of 170 MB, which is not kept). ImageNet may not be redistributed: its classes have to be made by those who
+have it. A file that is there with the right sum is kept; any other is
 replaced, and only by one whose sum is right. Exit status 0 when all files are there, 1 (and one line on
 standard error that says why) when not, 2 when the command line is wrong. An interrupt leaves no half file and ends it
 as interrupts end programs, so that what called it can stop too.
@@ -13,8 +15,10 @@ import argparse
 import hashlib
 import http.client
 import os
+import shutil
 import signal
 import sys
+import tarfile
 import urllib.request
 import uuid
 from pathlib import Path
@@ -32,6 +36,11 @@ MNIST_FILES = {  # name: (bytes, md5)
     "t10k-images-idx3-ubyte.gz": (1648877, "9fb629c4189551a2d022fa330f9573f3"),
     "t10k-labels-idx1-ubyte.gz": (4542, "ec29112dd5afa0611ce80d1b7f02629c"),
 }
+
+CIFAR10_MIRRORS = ["https://www.cs.toronto.edu/~kriz/"]
+CIFAR10_ARCHIVE = {"cifar-10-binary.tar.gz": (170052171, "c32a1d4ab5d03f1284b67883e8d87530")}
+CIFAR10_MEMBERS = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+CIFAR10_MEMBER_BYTES = 30730000
 
 
 class Unavailable(Exception):
@@ -106,17 +115,56 @@ def fetch(files, mirrors, folder):
             raise Unavailable(f"no mirror gave {name}: " + "; ".join(reasons))
 
 
+def unpack(archive, names, size, folder):
+    """Puts the named files of an archive, whichever folder in it they lie in, into folder; all of them or none."""
+    partial = folder / f".{uuid.uuid4().hex}.part"
+    partial.mkdir()
+    try:
+        with tarfile.open(archive) as tar:
+            members = {os.path.basename(member.name): member for member in tar.getmembers() if member.isfile()}
+            for name in names:
+                if name not in members or members[name].size != size:
+                    raise Unavailable(f"{archive.name} has no {name} of {size} bytes")
+                with tar.extractfile(members[name]) as source, open(partial / name, "xb") as target:
+                    shutil.copyfileobj(source, target, CHUNK)
+        for name in names:
+            os.replace(partial / name, folder / name)
+    except tarfile.TarError as error:
+        raise Unavailable(f"{archive.name}: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def fetch_cifar10(mirrors, folder):
+    """The batches, unless all of them are there at their full size."""
+    if all((folder / name).is_file() and (folder / name).stat().st_size == CIFAR10_MEMBER_BYTES
+           for name in CIFAR10_MEMBERS):
+        print(f"kept {folder}", flush=True)
+        return
+    if (folder / CIFAR10_MEMBERS[0]).exists():  # shorter batches, say, that someone made on purpose
+        raise Unavailable(f"{folder} has other files of these names; remove them first")
+    fetch(CIFAR10_ARCHIVE, mirrors, folder)
+    archive = folder / next(iter(CIFAR10_ARCHIVE))
+    unpack(archive, CIFAR10_MEMBERS, CIFAR10_MEMBER_BYTES, folder)
+    archive.unlink()
+    print(f"unpacked {folder}", flush=True)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description="Download a data set of the paper into FOLDER/<its name> and check its sums.")
-    parser.add_argument("dataset", choices=["mnist"])
+    parser.add_argument("dataset", choices=["mnist", "cifar10"])
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--mirror", metavar="URL", action="append",
                         help="take the files from URL/<file name> instead of the built-in mirrors; "
                              "may be given several times, tried in that order")
     options = parser.parse_args(arguments)
     try:
-        fetch(MNIST_FILES, options.mirror or MNIST_MIRRORS, options.folder / options.dataset)
+        folder = options.folder / options.dataset
+        if options.dataset == "mnist":
+            fetch(MNIST_FILES, options.mirror or MNIST_MIRRORS, folder)
+        else:
+            fetch_cifar10(options.mirror or CIFAR10_MIRRORS, folder)
     except (Unavailable, OSError) as error:
         failure = str(error)
     except KeyboardInterrupt:

@@ -1,254 +1,79 @@
-#include "figure.hpp"
+#include "figures.hpp"
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 
 namespace paper {
 
+using namespace figure_parts;
+
 namespace {
 
-const Condition relu{"relu", "none"}, leaky{"leaky_relu", "none"}, tanh_{"tanh", "none"},
-    identity{"identity", "none"};
-const Condition wasserstein{"leaky_relu", "wasserstein"}, l2_init{"leaky_relu", "l2_init"},
-    l2{"leaky_relu", "l2"};
-
-const Panel error{"error", "Error at the end of a task", "error"};
-const Panel h_rank{"ef_rank_relative", "Curvature at the start of a task", "relative rank"};
-
-const std::string consistent =
-    "A reduction in the directions of curvature co-occurs with loss of plasticity.";
-const std::string regularized =
-    "Wasserstein and regenerative regularizers are effective at preserving "
-    "plasticity and curvature.";
-
-Claim plasticity(const Condition& condition, const std::string& expected, const std::string& words) {
-  return {.kind = ClaimKind::plasticity, .condition = condition, .words = words, .expected = expected};
-}
-Claim curvature(const Condition& condition, const std::string& words) {
-  return {.kind = ClaimKind::curvature, .condition = condition, .words = words};
-}
-Claim trend(const Condition& condition, const std::string& metric, int sign, const std::string& words) {
-  return {.kind = ClaimKind::trend, .condition = condition, .words = words, .metric = metric, .sign = sign};
+std::string text_of(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
 }
 
-Figure figure1() {
-  const std::string lost = "for ReLU and leaky-ReLU, the error increases";
-  const std::string kept = "there is no loss of plasticity for tanh and identity";
-  return {.name = "fig1",
-          .title = "Previous explanations for loss of plasticity are inconsistent",
-          .settings = {{"random_label_mnist", true, "random-label MNIST (subset)"}},
-          .conditions = {relu, leaky, tanh_, identity},
-          .panels = {error,
-                     {"update_l1", "Update norm", "mean L1 norm of an update"},
-                     {"feature_rank_relative", "Representation", "negative relative feature rank", -1},
-                     {"dormancy", "Neuron dormancy", "negative entropy (nats)"},
-                     {"weight_l1", "Weight norm", "L1 norm of the weights"}},
-          .claims = {
-              plasticity(relu, "LOST", lost),
-              plasticity(leaky, "LOST", lost),
-              plasticity(tanh_, "PRESERVED", kept),
-              plasticity(identity, "PRESERVED", kept),
-              trend(leaky, "update_l1", +1,
-                    "the update norm consistently increases for the leaky-ReLU activation function"),
-              trend(relu, "update_l1", -1, "the latter [ReLU] is decreasing [its average update norm]"),
-              trend(tanh_, "feature_rank_relative", -1,
-                    "The rank of the representation ... decreases for the tanh activation despite no loss "
-                    "of plasticity"),
-              trend(relu, "dormancy", +1, "the ReLU activation has an increase in neuron dormancy"),
-              {.kind = ClaimKind::change_difference,
-               .condition = leaky,
-               .words = "leaky-ReLU experiences plasticity loss [without the rise in dormancy that ReLU has]",
-               .metric = "dormancy",
-               .sign = -1,
-               .other = relu},
-              {.kind = ClaimKind::plateau,
-               .condition = relu,
-               .words = "For ReLU, the weight norm plateaus but loss of plasticity occurs",
-               .metric = "weight_l1"},
-              trend(identity, "weight_l1", +1,
-                    "For identity, the weight norm increases seemingly indefinitely and yet, loss of "
-                    "plasticity does not occur")}};
-}
-
-Figure figure4() {
-  return {.name = "fig4",
-          .title = "A reduction in the directions of curvature explains loss of plasticity",
-          .settings = {{"random_label_mnist", false, "random-label MNIST"},
-                       {"permuted_mnist", false, "permuted MNIST"}},
-          .conditions = {relu, leaky, tanh_, identity},
-          .panels = {error, h_rank},
-          .claims = {curvature(relu, consistent),
-                     curvature(leaky, consistent),
-                     curvature(tanh_, consistent),
-                     curvature(identity, consistent),
-                     {.kind = ClaimKind::onset,
-                      .condition = leaky,
-                      .words = "leaky-ReLU preserves plasticity for longer",
-                      .other = relu},
-                     trend(leaky, "ef_rank_relative", -1,
-                           "[leaky-ReLU] is unable to recover its directions of curvature")},
-          .columns = 2};
-}
-
-Figure figure6() {
-  const auto helps = [](const Condition& condition) {
-    return Claim{
-        .kind = ClaimKind::regularizer, .condition = condition, .words = regularized, .other = leaky};
-  };
-  return {.name = "fig6",
-          .title = "Regularisation preserves plasticity and directions of curvature",
-          .settings = {{"random_label_mnist", false, "random-label MNIST"},
-                       {"permuted_mnist", false, "permuted MNIST"}},
-          .conditions = {leaky, wasserstein, l2_init, l2},
-          .panels = {error, h_rank},
-          .claims = {plasticity(wasserstein, "PRESERVED", regularized),
-                     plasticity(l2_init, "PRESERVED", regularized),
-                     plasticity(l2, "PRESERVED", "weight decay ... can help mitigate loss of plasticity"),
-                     curvature(wasserstein, regularized),
-                     curvature(l2_init, regularized),
-                     curvature(l2, regularized),
-                     helps(wasserstein),
-                     helps(l2_init),
-                     helps(l2),
-                     {.kind = ClaimKind::about_equal,
-                      .condition = wasserstein,
-                      .words = "achieving similar error to the regenerative regularizer on the easier MNIST "
-                               "problems",
-                      .metric = "error",
-                      .other = l2_init}},
-          .columns = 2};
-}
-
-const std::string ef = "empirical_fisher", sampled = "sampled_fisher", newton = "gauss_newton";
-
-std::vector<Line> approximations(const Condition& condition, const std::string& of) {
-  return {{condition, ef + of, "empirical Fisher"},
-          {condition, sampled + of, "Fisher, sampled labels"},
-          {condition, newton + of, "Gauss-Newton"}};
-}
-
-Figure figure3() {
-  Figure figure{.name = "fig3",
-                .title = "Approximations of the rank of the Hessian",
-                .settings = {{"projected_mnist", true, "projected MNIST"}},
-                .conditions = {relu, leaky},
-                .panels = {},
-                .claims = {},
-                .columns = 2};
-  for (const Condition& condition : figure.conditions) {
-    figure.panels.push_back({"", label(condition), "|relative rank - that of the Hessian|", 1,
-                             approximations(condition, "_rank_difference")});
-    figure.claims.push_back({.kind = ClaimKind::early_bound,
-                             .condition = condition,
-                             .words = "The empirical Fisher approximation to the Hessian rank is highly "
-                                      "accurate in the first few tasks",
-                             .metric = ef + "_rank_difference",
-                             .bound = .1});
-    figure.claims.push_back(trend(condition, ef + "_rank_difference", +1,
-                                  "When plasticity worsens in later tasks, the approximation quality "
-                                  "marginally worsens"));
-    for (const std::string& other : {sampled, newton})
-      figure.claims.push_back(
-          {.kind = ClaimKind::difference,
-           .condition = condition,
-           .words = "the empirical Fisher is an accurate and efficient approximation [against " +
-                    std::string(other == newton ? "Gauss-Newton" : "the Fisher") + "]",
-           .metric = ef + "_rank_difference",
-           .sign = -1,
-           .other = condition,
-           .other_metric = other + "_rank_difference"});
+// the conditions with a value each
+std::vector<Condition> expand(const std::vector<Condition>& conditions, const Profile& profile) {
+  std::vector<Condition> result;
+  for (const Condition& condition : conditions) {
+    if (condition.sweep.empty()) {
+      result.push_back(condition);
+      continue;
+    }
+    for (const double value : sweep_of(condition, profile).values) {
+      result.push_back(condition);
+      result.back().value = value;
+    }
   }
-  return figure;
-}
-
-Figure figure10() {
-  const std::string lost = "Neural networks suffer from loss of plasticity with both activations";
-  return {.name = "fig10",
-          .title = "Loss of plasticity on low-dimensional projected MNIST",
-          .settings = {{"projected_mnist", true, "projected MNIST"}},
-          .conditions = {relu, leaky},
-          .panels = {error},
-          .claims = {plasticity(relu, "LOST", lost), plasticity(leaky, "LOST", lost)},
-          .columns = 1};
-}
-
-// Figures 11 and 12 differ in the activation
-Figure dynamics(const std::string& name, const Condition& condition, const std::string& words) {
-  std::vector<Line> lines = approximations(condition, "_rank_relative");
-  lines.insert(lines.begin(), {condition, "hessian_rank_relative", "Hessian"});
-  return {.name = name,
-          .title = "The rank of the Hessian and of its approximations, " + label(condition),
-          .settings = {{"projected_mnist", true, "projected MNIST"}},
-          .conditions = {condition},
-          .panels = {error, {"", "Curvature at the start of a task", "relative rank", 1, lines}},
-          .claims = {{.kind = ClaimKind::tracking,
-                      .condition = condition,
-                      .words = words,
-                      .metric = ef + "_rank_relative",
-                      .other_metric = "hessian_rank_relative"},
-                     trend(condition, "hessian_rank_relative", -1, consistent),
-                     trend(condition, ef + "_rank_relative", -1, consistent)},
-          .columns = 2};
-}
-
-// The sizes of notes on miniatures that show the claims; the paper's own for `paper` (section 3, appendix B).
-Profile profile_of(const std::string& name, const Setting& setting) {
-  Profile profile{
-      .configuration = {.problem = setting.problem}, .strengths = {.005}, .tasks = 40, .seeds = 5};
-  Configuration& c = profile.configuration;
-  if (name == "smoke") {
-    c.pool = 2, c.images = 128, c.width = 32, c.batch = 32, c.learning_rate = 2e-3, c.epochs = 80;
-    profile.tasks = 30;
-  } else if (name == "demo") {
-    c.pool = 2, c.images = 192, c.width = 64, c.batch = 64, c.epochs = 120;
-  } else if (name == "medium") {
-    c.pool = 2, c.images = 512, c.width = 128, c.batch = 128, c.epochs = 200;
-    profile.strengths = {.001, .005}, profile.tasks = 36, profile.seeds = 3;
-  } else if (name == "paper") {
-    profile.seeds = 30;
-    profile.strengths = {.005, .001, .0005};
-    if (!setting.subset) c.images = 51200, profile.tasks = 50;
-    if (setting.problem == "permuted_mnist") profile.strengths = {.01, .005, .001, .0005};
-  } else {
-    throw std::invalid_argument("profile \"" + name + "\", expected one of smoke, demo, medium, paper");
-  }
-  if (setting.problem == "projected_mnist") {  // appendix C.2: every matrix over the whole subset
-    c.pool = 1, c.curvature = "exact", c.rank_samples = c.images;
-    c.width = name == "smoke" ? 8 : name == "demo" ? 16 : name == "medium" ? 24 : 32;
-  }
-  return profile;
+  return result;
 }
 
 }  // namespace
 
-std::string label(const Condition& condition) {
-  static const std::map<std::string, std::string> words{{"relu", "ReLU"},
-                                                        {"leaky_relu", "leaky ReLU"},
-                                                        {"tanh", "tanh"},
-                                                        {"identity", "identity"},
-                                                        {"none", ""},
+const Sweep& sweep_of(const Condition& condition, const Profile& profile) {
+  const bool features = condition.sweep == "strength" && condition.regularizer == "feature_rank";
+  return profile.sweeps.at(features ? "feature_rank" : condition.sweep);
+}
+
+std::string regularizer_label(const std::string& regularizer) {
+  static const std::map<std::string, std::string> words{{"none", ""},
                                                         {"wasserstein", "Wasserstein"},
                                                         {"l2_init", "L2-init"},
                                                         {"l2", "L2"},
                                                         {"feature_rank", "feature rank"}};
-  const std::string activation = words.at(condition.activation);
-  return condition.regularizer == "none" ? activation : activation + " + " + words.at(condition.regularizer);
+  return words.at(regularizer);
+}
+
+std::string label(const Condition& condition) {
+  static const std::map<std::string, std::string> words{
+      {"relu", "ReLU"}, {"leaky_relu", "leaky ReLU"}, {"tanh", "tanh"}, {"identity", "identity"}};
+  std::string text = words.at(condition.activation);
+  if (condition.regularizer != "none") text += " + " + regularizer_label(condition.regularizer);
+  if (condition.sweep.empty()) return text;
+  const double value = condition.value;
+  if (value == every) return text + " over " + condition.sweep;
+  return text + ", " +
+         (value == smallest  ? "smallest " + condition.sweep
+          : value == largest ? "largest " + condition.sweep
+                             : condition.sweep + " " + text_of(value));
 }
 
 const std::vector<Figure>& figures() {
-  static const std::vector<Figure> all{
-      figure1(),
-      figure3(),
-      figure4(),
-      figure6(),
-      figure10(),
-      dynamics("fig11", relu,
-               "the empirical Fisher approximation accurately approximates the normalized rank throughout "
-               "continual learning"),
-      dynamics("fig12", leaky,
-               "the empirical Fisher approximation accurately approximates the normalized rank when "
-               "plasticity is being lost")};
+  static const std::vector<Figure> all = [] {
+    std::vector<Figure> joined;
+    for (const auto& part :
+         {activation_figures(), regularizer_figures(), scale_figures(), exact_curvature_figures()})
+      joined.insert(joined.end(), part.begin(), part.end());
+    std::stable_sort(joined.begin(), joined.end(), [](const Figure& a, const Figure& b) {
+      return std::stoi(a.name.substr(3)) < std::stoi(b.name.substr(3));
+    });
+    return joined;
+  }();
   return all;
 }
 
@@ -262,6 +87,15 @@ const Figure& find_figure(const std::string& name) {
 }
 
 std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, const std::string& data) {
+  return plan(figure, choice, [&](const std::string&) { return data; });
+}
+
+std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, const DataOf& data) {
+  for (const Condition& condition : figure.conditions)
+    for (const auto& [name, text] : choice.overrides)
+      if (name == condition.sweep)
+        throw std::invalid_argument("plan: " + name + " is " + text + ", but " + figure.name +
+                                    " varies it itself");
   std::vector<PlannedSetting> result;
   for (const Setting& setting : figure.settings) {
     if (!choice.problems.empty() &&
@@ -271,18 +105,26 @@ std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, con
     if (choice.tasks > 0) profile.tasks = choice.tasks;
     if (choice.seeds > 0) profile.seeds = choice.seeds;
     PlannedSetting planned{setting, profile.tasks, {}};
-    for (const Condition& condition : figure.conditions) {
-      const bool plain = condition.regularizer == "none";
-      for (const double strength : plain ? std::vector<double>{0} : profile.strengths) {
+    profile.configuration.data = data(setting.problem);
+    for (const Condition& condition : expand(figure.conditions, profile)) {
+      std::vector<double> strengths = profile.strengths;
+      if (condition.regularizer == "none") strengths = {0};
+      if (condition.sweep == "strength") strengths = {condition.value};
+      for (const double strength : strengths) {
         Series series{condition, strength, {}};
         for (Index seed = 0; seed < profile.seeds; ++seed) {
           Configuration configuration = profile.configuration;
-          configuration.data = data;
           configuration.activation = condition.activation;
           configuration.regularizer = condition.regularizer;
           configuration.strength = strength;
           configuration.seed = static_cast<std::uint64_t>(seed);
+          if (!condition.sweep.empty() && condition.sweep != "strength") {
+            for (const auto& [name, text] : sweep_of(condition, profile).fixed)
+              set_field(configuration, name, text);
+            set_field(configuration, condition.sweep, text_of(condition.value));
+          }
           for (const auto& [name, text] : choice.overrides) set_field(configuration, name, text);
+          validate(configuration);
           series.runs.push_back({configuration, profile.tasks});
         }
         planned.series.push_back(std::move(series));

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,12 +12,18 @@
 // The figures of the paper as data: which runs they need, which panels show them, and what the paper claims.
 namespace paper {
 
-// A curve of a figure: what differs from the base configuration of its problem.
+// A curve of a figure: what differs from the base configuration of its problem. A swept condition stands for
+// a curve a value of the profile's list; a claim names the one with the smallest or the largest value.
 struct Condition {
   std::string activation = "leaky_relu";
   std::string regularizer = "none";  // its strengths are the profile's; the best one is shown and judged
+  std::string sweep{};               // width, depth, epochs or strength
+  double value = 0;                  // of what is swept
 };
-std::string label(const Condition& condition);  // "leaky ReLU", "leaky ReLU + Wasserstein"
+constexpr double every = 0, smallest = -1, largest = std::numeric_limits<double>::infinity();
+std::string label(const Condition& condition);  // "leaky ReLU", "leaky ReLU + Wasserstein, strength 0.005"
+
+std::string regularizer_label(const std::string& regularizer);  // "Wasserstein"
 
 // A curve of a panel that compares metrics.
 struct Line {
@@ -25,8 +34,10 @@ struct Line {
 struct Panel {
   std::string metric;
   std::string title, axis;
-  double factor = 1;          // -1 where the paper plots the negative
-  std::vector<Line> lines{};  // these curves instead of `metric` for every condition
+  double factor = 1;                    // -1 where the paper plots the negative
+  std::vector<Line> lines{};            // these curves instead of `metric` for every condition
+  std::vector<Condition> conditions{};  // these of the figure's, where not all
+  bool within = false;  // `metric` over the updates of a task, in the first and in the last tasks
 };
 
 enum class ClaimKind {
@@ -40,7 +51,14 @@ enum class ClaimKind {
   regularizer,        // the regulariser keeps error low where `other` loses it, and keeps the rank
   onset,              // loses plasticity later than `other`
   early_bound,        // metric is below `bound` in the first tasks
-  tracking            // metric goes up and down with `other_metric` over the tasks
+  tracking,           // metric goes up and down with `other_metric` over the tasks
+  early_above,        // metric is above `bound` in the first tasks
+  steady,             // metric ends within 10 % of where it began
+  dip,                // metric first falls, then rises
+  online_only,        // the average online error rises while that at the end of a task stays
+  delay,              // the larger the swept value, the later plasticity is lost
+  sensitivity,        // the error depends less on the strength than with `other`
+  sooner              // the online error falls within fewer updates than with `other`
 };
 
 struct Claim {
@@ -49,10 +67,11 @@ struct Claim {
   std::string words;     // the paper's
   std::string metric{};  // for those about a metric
   int sign = 0;
-  Condition other{};           // for those about two conditions
-  std::string expected{};      // of plasticity: LOST or PRESERVED
-  std::string other_metric{};  // where it is not `metric`
-  double bound = 0;            // of early_bound
+  Condition other{};                    // for those about two conditions
+  std::string expected{};               // of plasticity: LOST or PRESERVED
+  std::string other_metric{};           // where it is not `metric`
+  double bound = 0;                     // of early_bound and early_above
+  std::vector<std::string> problems{};  // for these only; empty: for all of the figure
 };
 
 // One problem of a figure at one size.
@@ -60,6 +79,8 @@ struct Setting {
   std::string problem;
   bool subset = false;  // the 1280 images of section 3; only the profile `paper` tells them apart
   std::string title;
+  std::string architecture = "mlp";
+  Index longer = 1;  // times the profile's tasks
 };
 
 struct Figure {
@@ -75,12 +96,24 @@ struct Figure {
 const std::vector<Figure>& figures();
 const Figure& find_figure(const std::string& name);  // std::invalid_argument that lists the names
 
+// The values of a swept condition, the smallest first, and what else differs from the profile's
+// configuration.
+struct Sweep {
+  std::vector<double> values;
+  Fields fixed{};
+};
+
 // How large a setting is run.
 struct Profile {
   Configuration configuration;    // but for the condition and the seed
-  std::vector<double> strengths;  // of every regulariser
+  std::vector<double> strengths;  // of every regulariser that is not swept
   Index tasks, seeds;
+  std::map<std::string, Sweep>
+      sweeps;  // width, depth, epochs, strength; feature_rank for the strengths of that
 };
+const Sweep& sweep_of(const Condition& condition, const Profile& profile);  // of a swept condition
+// std::invalid_argument for a name that is not in profile_names
+Profile profile_of(const std::string& name, const Setting& setting);
 inline const std::vector<std::string> profile_names{"smoke", "demo", "medium", "paper"};
 
 // What the command line asks for beyond figure and profile.
@@ -93,9 +126,9 @@ struct Choice {
 
 // A condition of a setting at one strength, with the runs of its seeds.
 struct Series {
-  Condition condition;
+  Condition condition;  // with its value
   double strength;
-  std::vector<PlannedRun> runs;
+  std::vector<PlannedRun> runs;  // a seed each
 };
 struct PlannedSetting {
   Setting setting;
@@ -103,8 +136,12 @@ struct PlannedSetting {
   std::vector<Series> series;  // for each condition in turn, a series a strength
 };
 
-// The runs of a figure. data: Configuration::data. std::invalid_argument for an unknown profile or problem,
-// or an override that its field refuses.
+// the data set of a problem, for Configuration::data
+using DataOf = std::function<std::string(const std::string& problem)>;
+
+// The runs of a figure. std::invalid_argument for an unknown profile or problem, an override that its field
+// refuses or that the figure varies itself, or fields that do not go together.
+std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, const DataOf& data);
 std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, const std::string& data);
 
 // every run of the settings once

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "statistics.hpp"
@@ -82,5 +83,40 @@ Judgement judge_regularizer(const Curves& error, const Curves& error_without, co
 // and that of the next task, exceeds its early mean by more than .05, or where it diverges; at the number of
 // tasks if that never happens.
 Judgement judge_onset(const Curves& a, const Curves& b);
+
+// The early mean lies above the bound (HOLDS) or below it (FAILS), by the rule over seeds.
+Judgement judge_early_above(const Curves& metric, double bound);
+
+// The relative change late / early - 1 lies within +-.1 (HOLDS: the whole interval; with 2 to 4 seeds every
+// seed), or outside on one side (FAILS).
+Judgement judge_steady(const Curves& metric);
+
+// The metric falls first and rises then. The lowest window of w tasks is found in the mean over the seeds;
+// HOLDS when the early and the late mean both lie above its mean, each as a claim with a sign; FAILS when the
+// lowest window is the early one and the metric rises, or the late one and it falls. Seeds with a value that
+// is not finite after task 0 are left out.
+Judgement judge_dip(const Curves& metric);
+
+// Plasticity is preserved by the error at the end of a task, and yet the average online error rises. FAILS
+// when plasticity is lost or the online error falls.
+Judgement judge_online_only(const Curves& error, const Curves& online_error);
+
+// The larger the value, the later plasticity is lost (see judge_onset): the rank correlation of value and
+// onset of a seed lies above .5 (HOLDS) or below 0 (FAILS). Seeds whose onsets are all equal are left out.
+Judgement judge_delay(const std::vector<std::pair<double, Curves>>& errors);  // a value and its runs
+
+// The late errors of a, a Curves a strength, span less than those of b: highest minus lowest late mean,
+// paired by seed, as a claim with a sign. A diverged run has the error 1.
+Judgement judge_sensitivity(const std::vector<Curves>& a, const std::vector<Curves>& b);
+
+// Errors within a task at the same updates for all seeds.
+struct Within {
+  std::vector<Index> steps;  // updates, rising
+  Curves errors;             // seed -> a value a step
+};
+
+// a needs fewer updates than b to come within .05 of the online error that both reach, the higher of the two at
+// the end of a task; paired by seed, as a claim with a sign.
+Judgement judge_sooner(const Within& a, const Within& b);
 
 }  // namespace paper

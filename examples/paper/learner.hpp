@@ -48,7 +48,38 @@ class Learner {
   virtual void restore(std::span<const std::byte> state) = 0;
 };
 
+// Whether this program has a learner for the architecture; where not, make_learner's error says how to get
+// it.
+bool has_learner(const std::string& architecture);
+
 // inputs: features of an example; classes: logits
 std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes);
+
+// Networks that learn side by side, each its own tasks: Learner, with a task, an order and an answer for each
+// network. The tasks have the same size and number, the orders the same length. A network that diverges does
+// not disturb the others.
+class LearnerGroup {
+ public:
+  virtual ~LearnerGroup() = default;
+
+  virtual std::vector<std::vector<Metric>> measure_start(std::span<const Task> tasks) = 0;
+  virtual void begin_task() = 0;
+  virtual std::vector<EpochReport> train_epoch(std::span<const Task> tasks,
+                                               std::span<const std::vector<Index>> orders) = 0;
+  virtual std::vector<std::vector<Metric>> measure_end(std::span<const Task> tasks) = 0;
+
+  virtual Index size() const = 0;        // networks
+  virtual Index parameters() const = 0;  // of one network
+  virtual bool diverged(Index network) const = 0;
+  virtual std::vector<std::byte> state(Index network) const = 0;
+  virtual void restore(Index network, std::span<const std::byte> state) = 0;
+};
+
+// one learner as a group
+std::unique_ptr<LearnerGroup> make_group(std::unique_ptr<Learner> learner);
+
+// What networks have to share to be trained as one batched network: every field of the configuration but
+// activation, regulariser, strength and seed.
+std::string group_key(const Configuration& configuration);
 
 }  // namespace paper

@@ -1,4 +1,3 @@
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -6,9 +5,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <set>
 #include <thread>
 
+#include "find_data.hpp"
+#include "learner.hpp"
 #include "report.hpp"
+#include "training_threads.hpp"
 
 // sagitta-paper: the paper's experiments from the command line. See `sagitta-paper --help`.
 namespace {
@@ -29,6 +32,8 @@ struct Options {
   std::vector<std::string> figures;
   std::vector<std::string> results{"results.sqlite"};
   std::string data, output = ".";
+  std::string learner = "auto", device = "cpu";
+  double max_hours = 0;
   int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   bool resume = true, dry_run = false, runs = false;
   std::map<std::string, std::string> overrides;
@@ -44,73 +49,96 @@ std::vector<const Figure*> chosen(const Options& options) {
   return result;
 }
 
-// MNIST from --data, SAGITTA_DATA or a download, else synthetic digits; says which.
-DataLibrary open_data(const Options& options) {
-  std::string folder = options.data;
-  if (folder.empty())
-    if (const char* variable = std::getenv("SAGITTA_DATA")) folder = variable;
-  if (folder == "synthetic") {
-    std::cerr << "data: built-in synthetic digits, as asked for\n";
-    return {};
-  }
-  if (!folder.empty()) {
-    if (!has_mnist(folder))
-      throw std::runtime_error("data: no MNIST training files in " + folder + " or " + folder + "/mnist");
-    std::cerr << "data: MNIST in " << folder << '\n';
-    return DataLibrary(folder);
-  }
-  folder = "sagitta-data";
-  if (!has_mnist(folder)) {
-    std::cerr << "data: neither --data nor SAGITTA_DATA; downloading MNIST to " << folder << '\n';
-    const std::string command =
-        std::string("python3 '") + SAGITTA_PAPER_SCRIPTS + "/fetch_data.py' mnist " + folder + " >&2";
-    const int status = std::system(command.c_str());
-    if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > 128))  // the shell's word for it
-      throw std::runtime_error("data: the download to " + folder + " was interrupted");
-    if (status != 0 || !has_mnist(folder)) {
-      std::cerr << "data: no download; built-in synthetic digits instead\n";
-      return {};
-    }
-  }
-  std::cerr << "data: MNIST in " << folder << '\n';
-  return DataLibrary(folder);
+bool named_all(const Options& options) {
+  return std::find(options.figures.begin(), options.figures.end(), "all") != options.figures.end();
 }
 
-std::vector<PlannedSetting> plan_of(const std::vector<const Figure*>& figures, const Choice& choice,
-                                    const std::string& data) {
+// The settings of figures that can be run: reason(setting) says why one cannot, or nothing. What is left out
+// is said, and is an error where a figure that was named has nothing else.
+template <class Reason>
+std::vector<PlannedSetting> runnable(const std::vector<const Figure*>& figures, const Options& options,
+                                     const DataOf& data, Reason reason, bool say) {
   std::vector<PlannedSetting> all;
-  for (const Figure* figure : figures)
-    for (PlannedSetting& setting : plan(*figure, choice, data)) all.push_back(std::move(setting));
-  if (all.empty()) throw std::invalid_argument("no figure has the problem that is asked for");
+  std::set<std::string> reasons;
+  bool any = false;
+  for (const Figure* figure : figures) {
+    std::string why;
+    std::size_t kept = 0, planned = 0;
+    for (PlannedSetting& setting : plan(*figure, options.choice, data)) {
+      ++planned;
+      const std::string problem = reason(setting);
+      if (problem.empty()) {
+        ++kept;
+        all.push_back(std::move(setting));
+        continue;
+      }
+      why = problem;
+      if (say)
+        std::cerr << figure->name << ", " << setting.setting.title << ": left out: " << problem << '\n';
+    }
+    any = any || planned > 0;
+    if (kept == 0 && planned > 0 && !named_all(options)) throw std::runtime_error(figure->name + ": " + why);
+  }
+  if (!any) throw std::invalid_argument("no figure has the problem that is asked for");
   return all;
+}
+
+// "" where this program has a learner for the runs of a setting
+std::string no_learner(const PlannedSetting& setting) {
+  const std::string& architecture = setting.series.front().runs.front().configuration.architecture;
+  if (has_learner(architecture)) return "";
+  return architecture +
+         " needs the LibTorch learner, which this program was built without; build with "
+         "-DSAGITTA_WITH_LIBTORCH=ON "
+         "and LibTorch on CMAKE_PREFIX_PATH";
 }
 
 int run(const Options& options) {
   const std::vector<const Figure*> wanted = chosen(options);
   // a first plan checks the words of the command line before data is looked for
-  plan_of(wanted, options.choice, "any");
-  DataLibrary data = open_data(options);
-  const std::vector<PlannedRun> runs = all_runs(plan_of(wanted, options.choice, data.identity()));
+  std::set<std::string> problems;
+  const auto any_data = [](const std::string&) { return std::string("any"); };
+  for (const PlannedSetting& setting : runnable(wanted, options, any_data, no_learner, false))
+    problems.insert(setting.setting.problem);
+  const FoundData found = find_data(options.data, problems, std::cerr);
+  DataLibrary data(found.folders);
+  const auto no_learner_or_data = [&](const PlannedSetting& setting) {
+    const auto missing = found.missing.find(setting.setting.problem);
+    return missing == found.missing.end() ? no_learner(setting) : missing->second;
+  };
+  const auto data_of = [&](const std::string& problem) {
+    return found.missing.contains(problem) || !problems.contains(problem) ? "any" : data.identity(problem);
+  };
+  const std::vector<PlannedSetting> settings = runnable(wanted, options, data_of, no_learner_or_data, true);
+  std::set<std::string> said;
+  for (const PlannedSetting& setting : settings)
+    for (const std::string& remark :
+         remarks(setting.series.front().runs.front().configuration, setting.tasks, data))
+      if (said.insert(remark).second) std::cerr << remark << '\n';
+  const std::vector<PlannedRun> runs = all_runs(settings);
+  const Share share = share_of_environment();
+  const std::vector<PlannedRun> mine = part(runs, share);
+  const RunnerOptions how{options.threads, isatty(STDERR_FILENO) == 1, options.learner, options.device,
+                          options.max_hours};
+  if (share.size > 1)
+    std::cerr << "rank " << share.rank << " of " << share.size << ": " << mine.size() << " of " << runs.size()
+              << " runs\n";
   if (options.dry_run) {
-    Index tasks = 0;
-    double work = 0;
-    for (const PlannedRun& one : runs) {
-      const Dataset& digits = data.digits(one.configuration.pool);
-      tasks += one.tasks;
-      work += static_cast<double>(one.tasks) *
-              operations(one.configuration, input_size(one.configuration, data), digits.classes);
-    }
-    std::cout << runs.size() << " runs, " << tasks << " tasks, about " << 2 * work
-              << " floating-point operations\n";
+    const Estimate cost = estimate(mine, data, how);
+    std::cout << cost.runs << " runs, " << cost.tasks << " tasks, " << cost.updates << " updates, "
+              << cost.flops << " floating-point operations of training; about " << duration(cost.seconds)
+              << " on " << options.device << " with " << options.threads << " threads\n";
     return 0;
   }
-  Results results(options.results.front(), Results::Access::write);
+  groups_of(mine, how);  // its errors come before there is a file of results
+  const std::string file = file_of_rank(options.results.front(), share);
+  Results results(file, Results::Access::write);
   if (!options.resume)
-    for (const PlannedRun& one : runs) results.forget_run(run_name(one.configuration));
+    for (const PlannedRun& one : mine) results.forget_run(run_name(one.configuration));
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  run_all(runs, data, results, {options.threads, isatty(STDERR_FILENO) == 1}, std::cerr, stop);
-  std::cerr << "results: " << options.results.front() << '\n';
+  run_all(mine, data, results, how, std::cerr, stop);
+  std::cerr << "results: " << file << '\n';
   return stop ? 128 + stop_signal.load() : 0;
 }
 
@@ -127,10 +155,15 @@ void for_each_figure(const Options& options, Archive& archive, Work work) {
   for (const Figure* figure : chosen(options)) {
     const std::vector<PlannedSetting> settings = plan(*figure, options.choice, "any");
     if (settings.empty()) continue;
-    if (!archive.choose_data(all_runs(settings)))
+    if (!archive.choose_data(all_runs(settings))) {
+      if (named_all(options)) {
+        std::cerr << figure->name << ": no results yet\n";
+        continue;
+      }
       throw std::runtime_error(figure->name + " has no results yet at profile " + options.choice.profile +
                                " in " + options.results.front() + "; first: sagitta-paper run " +
                                figure->name);
+    }
     work(*figure, settings);
   }
 }
@@ -223,7 +256,13 @@ int main_(int count, char** arguments) {
   run_command->add_option(
       "--data", options.data,
       "folder with MNIST, or \"synthetic\"; else SAGITTA_DATA, a download, synthetic digits");
-  run_command->add_option("--device", "cpu")->check(CLI::IsMember({"cpu"}));
+  run_command
+      ->add_option("--learner", options.learner,
+                   "eigen (CPU, fully connected), torch (batched networks), or auto: the faster one")
+      ->capture_default_str();
+  run_command->add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
+  run_command->add_option("--max-hours", options.max_hours, "stop after so long; the same command continues")
+      ->check(CLI::PositiveNumber);
   run_command->add_option("--threads", options.threads, "runs at a time; the numbers do not depend on it")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

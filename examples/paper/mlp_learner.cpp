@@ -1,10 +1,10 @@
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <sagitta/sagitta.hpp>
 #include <stdexcept>
 
+#include "checkpoint.hpp"
 #include "exact_curvature.hpp"
 #include "learner.hpp"
 #include "optimizer.hpp"
@@ -14,47 +14,6 @@ namespace paper {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-// ---- checkpoints: the same walk over the members writes them and reads them ----
-
-class Writer {
- public:
-  template <class T>
-  void operator()(const T& value) {
-    (*this)(std::span(&value, 1));
-  }
-  template <class T>
-  void operator()(std::span<T> values) {
-    const auto bytes = std::as_bytes(values);
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
-  std::vector<std::byte> take() { return std::move(bytes_); }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
-class Reader {
- public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  template <class T>
-  void operator()(T& value) {
-    (*this)(std::span(&value, 1));
-  }
-  template <class T>
-  void operator()(std::span<T> values) {
-    if (values.size_bytes() > bytes_.size())
-      throw std::runtime_error("Learner::restore: the checkpoint is too short");
-    if (!values.empty()) std::memcpy(values.data(), bytes_.data(), values.size_bytes());
-    bytes_ = bytes_.subspan(values.size_bytes());
-  }
-  void finish() const {
-    if (!bytes_.empty()) throw std::runtime_error("Learner::restore: the checkpoint is too long");
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-};
 
 // ---- regularisers ----
 
@@ -152,6 +111,7 @@ class MlpLearner : public Learner {
   // sums cross-entropy and errors over the examples of the last forward call; leaves softmax - onehot behind
   void score(const std::vector<int>& labels, std::span<const Index> examples, EpochReport& report);
   void regularize();
+  void reset_head(Index task);
   // curvature by the empirical Fisher of some of the examples, features, gradient
   std::vector<Metric> measure_by_samples(const Task& task);
   std::vector<Metric> diverge(const std::vector<std::string>& names) {
@@ -162,7 +122,7 @@ class MlpLearner : public Learner {
   Configuration configuration_;
   EigenMlp<float> network_;
   Optimizer<float> optimizer_;
-  Eigen::VectorXf initial_, gradient_;
+  Eigen::VectorXf initial_, gradient_, before_;
   Eigen::MatrixXf batch_, logits_gradient_, features_gradient_;
   std::vector<WassersteinWithTargets> wasserstein_;     // a tensor each
   std::vector<sagitta::L2InitPenalty<float>> l2_init_;  // likewise
@@ -202,7 +162,7 @@ void MlpLearner::regularize() {
       wasserstein_[tensor].add_gradient(theta, configuration_.strength, update_in_task_, gradient);
     else if (kind == "l2_init")
       l2_init_[tensor].add_gradient(theta, configuration_.strength, gradient);
-    else if (kind == "l2")
+    else if (kind == "l2" && configuration_.weight_decay == "loss")
       l2_.add_gradient(theta, configuration_.strength, gradient);
   }
 }
@@ -230,7 +190,17 @@ EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> ord
     network_.backward(logits_gradient_, features ? &features_gradient_ : nullptr);
     network_.gradient(gradient_);
     regularize();
-    report.update_l1 += optimizer_.update(gradient_, network_.theta());
+    const bool decoupled = configuration_.regularizer == "l2" && configuration_.weight_decay == "decoupled";
+    if (decoupled) before_ = network_.theta();
+    double change = optimizer_.update(gradient_, network_.theta());
+    if (decoupled) {  // of the parameters before the update (Loshchilov and Hutter 2019)
+      const auto shrink = static_cast<float>(2 * configuration_.strength * configuration_.learning_rate);
+      for (Index t = 0; t < network_.tensors(); ++t)
+        if (configuration_.regularized == "all" || t % 2 == 0)
+          network_.tensor(network_.theta(), t) -= shrink * network_.tensor(before_, t);
+      change = (network_.theta() - before_).cast<double>().lpNorm<1>();
+    }
+    report.update_l1 += change;
     ++report.updates;
     ++update_in_task_;
     if (!std::isfinite(report.update_l1)) diverged_ = 1;
@@ -241,6 +211,7 @@ EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> ord
 }
 
 std::vector<Metric> MlpLearner::measure_start(const Task& task) {
+  if (configuration_.head == "reset" && task.number > 0) reset_head(task.number);
   std::vector<Metric> metrics = measure_by_samples(task);
   if (configuration_.curvature != "exact") return metrics;
   const std::vector<std::string>& names = exact_curvature_names();
@@ -255,6 +226,15 @@ std::vector<Metric> MlpLearner::measure_start(const Task& task) {
   }
   metrics.insert(metrics.end(), exact.begin(), exact.end());
   return metrics;
+}
+
+// the last layer as a network of this initialisation would begin with it, other numbers in every task
+void MlpLearner::reset_head(Index task) {
+  EigenMlp<float> fresh = network_;
+  Generator generator = stream(configuration_.seed, "head", static_cast<std::uint64_t>(task));
+  fresh.initialize(configuration_.initialization, generator);
+  for (const Index t : {network_.tensors() - 2, network_.tensors() - 1})
+    network_.tensor(network_.theta(), t) = fresh.tensor(fresh.theta(), t);
 }
 
 std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
@@ -283,14 +263,20 @@ std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
   score(task.labels, examples, unused);
   if (!std::isfinite(unused.cross_entropy)) return diverge(names);
   network_.backward(logits_gradient_);
-  const auto traces = network_.traces();
+  auto traces = network_.traces();
+  auto counted = static_cast<double>(parameters());
+  if (configuration_.rank_parameters == "weights")
+    for (auto& trace : traces) {
+      trace.has_bias = false;
+      counted -= static_cast<double>(trace.backprops.cols());
+    }
   const Eigen::MatrixXd K = sagitta::gram(traces);
   Index widest = 1;
   for (const auto& trace : traces) widest = std::max(widest, trace.inputs.cols() + trace.backprops.cols());
   const auto rank =
       sagitta::symmetric_effective_rank(K, configuration_.threshold, sagitta::gram_error(K, widest));
   const auto M = static_cast<double>(examples.size());
-  const double possible = std::min(M, static_cast<double>(parameters()));
+  const double possible = std::min(M, counted);
 
   // features of all of the task's images, a row an example
   Eigen::MatrixXf features(task.size(), configuration_.width);
@@ -341,7 +327,20 @@ std::vector<Metric> MlpLearner::measure_end(const Task& task) {
 
 }  // namespace
 
+bool has_learner([[maybe_unused]] const std::string& architecture) {
+#ifdef SAGITTA_PAPER_TORCH
+  return true;
+#else
+  return architecture == "mlp";
+#endif
+}
+
 std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes) {
+  if (configuration.architecture != "mlp")
+    throw std::invalid_argument(
+        "make_learner: " + configuration.architecture +
+        " needs the LibTorch learner, which this program was built without; configure with "
+        "-DSAGITTA_WITH_LIBTORCH=ON and LibTorch on CMAKE_PREFIX_PATH");
   return std::make_unique<MlpLearner>(configuration, inputs, classes);
 }
 

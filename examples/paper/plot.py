@@ -3,10 +3,11 @@
 
 {"title": str, "caption": str, "columns": int, "outputs": [paths that end in .png or .svg],
  "panels": [{"title": str, "xlabel": str, "ylabel": str, "ylim": [low, high] or null,
-             "curves": [{"label": str, "color": int, "style": "solid" | "dashed" | "dotted",
+             "curves": [{"label": str, "color": int, "shade": number, "style": "solid" | "dashed" | "dotted",
                          "x": [...], "mean": [...], "low": [...], "high": [...]}]}]}
 
-x, mean, low and high are equally long; null where there is no value. A curve is its mean with the band from low to
+shade, from 0 to 1, is for curves that have an order (the values of a sweep) and takes the place of the colour; it may be
+missing. x, mean, low and high are equally long; null where there is no value. A curve is its mean with the band from low to
 high around it. Curves with the same label share one entry of the legend, which all panels share. The same document
 gives the same bytes with the same matplotlib. A document that is not as above, or a missing matplotlib, is one line
 on standard error and exit status 1, and no output is touched.
@@ -27,6 +28,8 @@ PANEL_WIDTH, PANEL_HEIGHT = 2.75, 2.15  # inches; three columns are about 900 pi
 DPI = 110
 INCH_PER_LINE = 0.15  # of small text
 GREY = "#555555"
+# for sweeps: made for colour-blind readers, and its lightness rises evenly; the end is left out, it is faint on white
+SEQUENTIAL, SEQUENTIAL_END = "cividis", 0.85
 
 
 class Trouble(Exception):
@@ -66,8 +69,11 @@ def read_curve(curve, where):
     demand(style in STYLES, where + "style", style, "one of " + ", ".join(STYLES))
     color = field(curve, "color", where, int, "a whole number from 0 on")
     demand(color >= 0, where + "color", color, "a whole number from 0 on")
+    shade = curve.get("shade")
+    demand(shade is None or (is_number(shade) and 0 <= shade <= 1), where + "shade", shade, "a number from 0 to 1")
     rest = {name: numbers(curve, name, where, len(x)) for name in ("mean", "low", "high")}
-    return {"label": field(curve, "label", where, str, "a text"), "color": color, "style": style, "x": x, **rest}
+    return {"label": field(curve, "label", where, str, "a text"), "color": color, "shade": shade, "style": style,
+            "x": x, **rest}
 
 
 def read_panel(panel, where):
@@ -136,6 +142,10 @@ def draw_curve(axes, curve, order):
     """The band and the mean; returns the line, for the legend."""
     color = PALETTE[curve["color"] % len(PALETTE)]
     marker = MARKERS[curve["color"] % len(MARKERS)]
+    if curve["shade"] is not None:
+        from matplotlib import colormaps
+        color = colormaps[SEQUENTIAL](SEQUENTIAL_END * curve["shade"])
+        marker = MARKERS[order % len(MARKERS)]
     count = len(curve["x"])
     # about seven markers a curve, begun at another place for each, so that they seldom cover one another
     step = max(1, round(count / 7))

@@ -11,8 +11,8 @@ namespace paper {
 namespace {
 
 constexpr Index application_id = 0x53414749;  // "SAGI"
-constexpr Index version = 1;
-constexpr int patience = 10000;  // ms to wait for another connection
+constexpr Index version = 2;                  // 2: with epoch_error
+constexpr int patience = 10000;               // ms to wait for another connection
 constexpr const char* opening = "cannot open it";
 
 // `value` has no type: a column of type REAL keeps whole numbers as integers, and -0 is not one.
@@ -28,9 +28,9 @@ constexpr const char* schema = R"(
   CREATE VIEW result AS SELECT run.name AS run, value.task, value.step, metric.name AS metric, value.value
     FROM value JOIN run ON run.id = value.run JOIN metric ON metric.id = value.metric;
   PRAGMA application_id = 1396787017;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
 )";
-static_assert(application_id == 1396787017 && version == 1, "as the schema says");
+static_assert(application_id == 1396787017 && version == 2, "as the schema says");
 
 }  // namespace
 
@@ -164,7 +164,8 @@ void Results::check_kind() const {
                              std::to_string(kind) + ", expected " + std::to_string(application_id));
   if (found != version)
     throw std::runtime_error(file_.string() + ": results of version " + std::to_string(found) +
-                             ", expected version " + std::to_string(version));
+                             ", expected version " + std::to_string(version) +
+                             "; another version of this program wrote it: name another file");
 }
 
 void Results::fail(const std::string& doing) const {
@@ -233,31 +234,44 @@ void Results::forget_run(const std::string& run) {
 void Results::commit_task(const std::string& run, Index task, std::span<const Value> values,
                           std::span<const std::byte> checkpoint) {
   const std::lock_guard guard(mutex_);
+  transaction("cannot write task " + std::to_string(task) + " of run " + run,
+              [&] { write_task(run, task, values, checkpoint); });
+}
+
+void Results::commit(std::span<const FinishedTask> tasks) {
+  if (tasks.empty()) return;
+  const std::lock_guard guard(mutex_);
+  const FinishedTask& first = tasks[0];
+  const std::string others = tasks.size() > 1 ? " and of others" : "";
+  transaction("cannot write task " + std::to_string(first.task) + " of run " + first.run + others, [&] {
+    for (const FinishedTask& one : tasks) write_task(one.run, one.task, one.values, one.checkpoint);
+  });
+}
+
+void Results::write_task(const std::string& run, Index task, std::span<const Value> values,
+                         std::span<const std::byte> checkpoint) {
   const std::string what = "task " + std::to_string(task) + " of run " + run;
   const std::string doing = "cannot write " + what;
-  transaction(doing, [&] {
-    Statement select(*this, "SELECT id, tasks_done FROM run WHERE name = ?", doing);
-    if (!select.bind(run).row())
-      throw std::logic_error("Results::commit_task: run " + run + " was not added");
-    const Index id = select.integer(0), next = select.integer(1);
-    if (task != next)
-      throw std::logic_error("Results::commit_task: " + what + ", expected task " + std::to_string(next));
-    Statement name(*this, "INSERT OR IGNORE INTO metric(name) VALUES(?)", doing);
-    Statement insert(*this, "INSERT INTO value VALUES(?, (SELECT id FROM metric WHERE name = ?), ?, ?, ?)",
-                     doing);
-    for (const Value& value : values) {
-      if (value.task != task)
-        throw std::logic_error("Results::commit_task: " + what + " has a value of " + value.metric +
-                               " of task " + std::to_string(value.task));
-      name.bind(value.metric).finish();
-      insert.bind(id).bind(value.metric).bind(task).bind(value.step).bind(value.value).finish();
-    }
-    Statement(*this, "INSERT OR REPLACE INTO checkpoint VALUES(?, ?)", doing)
-        .bind(id)
-        .bind(checkpoint)
-        .finish();
-    Statement(*this, "UPDATE run SET tasks_done = ? WHERE id = ?", doing).bind(task + 1).bind(id).finish();
-  });
+  Statement select(*this, "SELECT id, tasks_done FROM run WHERE name = ?", doing);
+  if (!select.bind(run).row()) throw std::logic_error("Results::commit_task: run " + run + " was not added");
+  const Index id = select.integer(0), next = select.integer(1);
+  if (task != next)
+    throw std::logic_error("Results::commit_task: " + what + ", expected task " + std::to_string(next));
+  Statement name(*this, "INSERT OR IGNORE INTO metric(name) VALUES(?)", doing);
+  Statement insert(*this, "INSERT INTO value VALUES(?, (SELECT id FROM metric WHERE name = ?), ?, ?, ?)",
+                   doing);
+  for (const Value& value : values) {
+    if (value.task != task)
+      throw std::logic_error("Results::commit_task: " + what + " has a value of " + value.metric +
+                             " of task " + std::to_string(value.task));
+    name.bind(value.metric).finish();
+    insert.bind(id).bind(value.metric).bind(task).bind(value.step).bind(value.value).finish();
+  }
+  Statement(*this, "INSERT OR REPLACE INTO checkpoint VALUES(?, ?)", doing)
+      .bind(id)
+      .bind(checkpoint)
+      .finish();
+  Statement(*this, "UPDATE run SET tasks_done = ? WHERE id = ?", doing).bind(task + 1).bind(id).finish();
 }
 
 Index Results::tasks_done(const std::string& run) const {
@@ -300,6 +314,18 @@ std::vector<Value> Results::values(const std::string& run) const {
   while (select.row())
     values.push_back({select.integer(0), select.integer(1), select.text(2), select.real(3)});
   return values;
+}
+
+std::vector<Value> Results::rows(const std::string& run, const std::string& metric) const {
+  const std::lock_guard guard(mutex_);
+  Statement select(*this,
+                   "SELECT task, step, value FROM value WHERE run = (SELECT id FROM run WHERE name = ?) AND "
+                   "metric = (SELECT id FROM metric WHERE name = ?) ORDER BY task, step",
+                   "cannot read " + metric + " of run " + run);
+  select.bind(run).bind(metric);
+  std::vector<Value> rows;
+  while (select.row()) rows.push_back({select.integer(0), select.integer(1), metric, select.real(2)});
+  return rows;
 }
 
 std::vector<double> Results::curve(const std::string& run, const std::string& metric, Index tasks) const {

@@ -34,6 +34,14 @@ struct Value {
   double value;
 };
 
+// What a run brings home from one task: its values, and the state from which the next continues.
+struct FinishedTask {
+  std::string run;
+  Index task;
+  std::vector<Value> values;
+  std::vector<std::byte> checkpoint;
+};
+
 struct Checkpoint {
   Index tasks_done;
   std::vector<std::byte> state;
@@ -61,12 +69,16 @@ class Results {
   // another task.
   void commit_task(const std::string& run, Index task, std::span<const Value> values,
                    std::span<const std::byte> checkpoint);
+  // The same for several runs, all of them or none.
+  void commit(std::span<const FinishedTask> tasks);
 
   Index tasks_done(const std::string& run) const;  // 0 for a run that is not there
   std::optional<Checkpoint> checkpoint(
       const std::string& run) const;                        // nothing before the first task is done
   std::vector<RunRecord> runs() const;                      // by name
   std::vector<Value> values(const std::string& run) const;  // by task, step, metric
+
+  std::vector<Value> rows(const std::string& run, const std::string& metric) const;  // of it, by task, step
 
   // A value a task for tasks 0 to tasks-1, that of the last step of each; it ends with the last task that has
   // the metric, and is NaN where a task before has not. Bit for bit what was committed (but for the payload
@@ -90,6 +102,8 @@ class Results {
   void execute(const char* sql, const std::string& doing) const;
   Index number(const char* sql, const std::string& doing) const;
   void transaction(const std::string& doing, const std::function<void()>& body);
+  void write_task(const std::string& run, Index task, std::span<const Value> values,
+                  std::span<const std::byte> checkpoint);
   std::optional<Index> find(const std::string& run) const;
   [[noreturn]] void fail(const std::string& doing) const;
 

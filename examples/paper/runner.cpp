@@ -6,46 +6,20 @@
 #include <exception>
 #include <functional>
 #include <iomanip>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <ostream>
 #include <sstream>
 #include <thread>
 
-#include "learner.hpp"
+#include "online_curve.hpp"
 #include "random.hpp"
-
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
+#include "training_threads.hpp"
 
 namespace paper {
 
 namespace {
-
-// Numbers below the smallest normal float become zero: they carry nothing here, and processors take a hundred
-// times longer over them. For the calling thread.
-void flush_denormals() {
-#if defined(__SSE2__)
-  _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
-#elif defined(__aarch64__)
-  std::uint64_t control;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(control));
-  __asm__ volatile("msr fpcr, %0" : : "r"(control | (std::uint64_t{1} << 24)));
-#endif
-}
-
-std::string duration(double seconds) {
-  std::ostringstream text;
-  const auto whole = static_cast<long>(std::lround(seconds));
-  if (whole >= 3600)
-    text << whole / 3600 << " h " << whole / 60 % 60 << " min";
-  else if (whole >= 120)
-    text << whole / 60 << " min " << whole % 60 << " s";
-  else
-    text << whole << " s";
-  return text.str();
-}
 
 // How far all runs are. Work is counted in operations, so that the time left is right for runs of unequal
 // cost.
@@ -54,10 +28,10 @@ class Progress {
   Progress(std::size_t runs, double work, bool bar, std::ostream& log)
       : runs_(runs), work_(work), bar_(bar), log_(log), start_(Clock::now()), last_(start_) {}
 
-  void add(double work, bool run_ended) {
+  void add(double work, std::size_t runs_ended) {
     const std::scoped_lock lock(mutex_);
     done_ += work;
-    runs_done_ += run_ended;
+    runs_done_ += runs_ended;
     const double silence = seconds(last_, Clock::now());
     if (silence > (bar_ ? .2 : 10)) print();
   }
@@ -95,116 +69,202 @@ class Progress {
   std::mutex mutex_;
 };
 
-// Values of one task of a run; nothing when it was stopped on the way.
-std::vector<Value> learn(const Configuration& configuration, const Task& task, Learner& learner,
-                         const std::function<bool()>& stopped) {
-  std::vector<Value> values;
-  for (const Metric& metric : learner.measure_start(task))
-    values.push_back({task.number, 0, metric.name, metric.value});
-  learner.begin_task();
-  std::vector<Index> order(static_cast<std::size_t>(task.size()));
-  std::iota(order.begin(), order.end(), Index{0});
-  const Index used =
-      configuration.last_batch == "keep" ? task.size() : task.size() - task.size() % configuration.batch;
-  Generator generator = stream(configuration.seed, "batches", static_cast<std::uint64_t>(task.number));
-  EpochReport sum;
-  for (Index epoch = 0; epoch < configuration.epochs; ++epoch) {
-    if (stopped()) return {};
-    shuffle(order, generator);
-    const EpochReport report =
-        learner.train_epoch(task, std::span(order).first(static_cast<std::size_t>(used)));
-    sum.updates += report.updates;
-    sum.errors += report.errors;
-  }
-  // "average online error" (appendix C.1): of each batch before the update that it leads to
-  const double online =
-      learner.diverged() ? std::nan("") : sum.errors / static_cast<double>(used * configuration.epochs);
-  values.push_back({task.number, sum.updates, "online_error", online});
-  for (const Metric& metric : learner.measure_end(task))
-    values.push_back({task.number, sum.updates, metric.name, metric.value});
-  return values;
-}
-
-void train(const PlannedRun& planned, DataLibrary& data, Results& results, Progress& progress,
-           const std::function<bool()>& stopped) {
-  const Configuration& configuration = planned.configuration;
-  const std::string run = run_name(configuration);
-  Index next = results.tasks_done(run);
-  const auto problem = make_problem(configuration, data);
-  std::unique_ptr<Learner> learner;
-  for (; next < planned.tasks && !stopped(); ++next) {
-    const Task task = problem->task(next);
-    if (!learner) {
-      learner = make_learner(configuration, task.inputs->rows(), task.classes);
-      if (const auto checkpoint = results.checkpoint(run)) {
-        try {
-          learner->restore(checkpoint->state);
-        } catch (const std::exception& error) {
-          throw std::runtime_error(results.file().string() + ": run " + run +
-                                   " cannot be continued: " + error.what());
-        }
+// The networks of a group, with what each learns.
+class Training {
+ public:
+  Training(const RunGroup& group, Index next, DataLibrary& data, const Results& results,
+           const RunnerOptions& options)
+      : group_(group), next_(next) {
+    for (const PlannedRun& run : group.runs) {
+      configurations_.push_back(run.configuration);
+      // the problem depends on no field that a group varies but the seed
+      auto& problem = problems_[run.configuration.seed];
+      if (!problem) problem = make_problem(run.configuration, data);
+    }
+    const Task task = problems_.at(configurations_[0].seed)->task(next);
+    learner_ = make_learner_of(group_, configurations_, task, options);
+    for (std::size_t k = 0; k < configurations_.size(); ++k) {
+      const std::string run = run_name(configurations_[k]);
+      const auto checkpoint = results.checkpoint(run);
+      if (!checkpoint) continue;
+      try {
+        learner_->restore(static_cast<Index>(k), checkpoint->state);
+      } catch (const std::exception& error) {
+        throw std::runtime_error(results.file().string() + ": run " + run +
+                                 " cannot be continued: " + error.what());
       }
     }
-    const std::vector<Value> values = learn(configuration, task, *learner, stopped);
-    if (values.empty()) return;
-    results.commit_task(run, next, values, learner->state());
-    progress.add(operations(configuration, task.inputs->rows(), task.classes), next + 1 == planned.tasks);
   }
+
+  // The next task of every network; nothing when it was stopped on the way.
+  std::vector<FinishedTask> learn(const std::function<bool()>& stopped) {
+    std::map<std::uint64_t, Task> by_seed;
+    for (const auto& [seed, problem] : problems_) by_seed.emplace(seed, problem->task(next_));
+    std::vector<Task> tasks;
+    for (const Configuration& c : configurations_) tasks.push_back(by_seed.at(c.seed));
+    const Configuration& common = configurations_[0];
+    const Index size = tasks[0].size();
+    const Index used = common.last_batch == "keep" ? size : size - size % common.batch;
+
+    std::vector<FinishedTask> done;
+    std::vector<OnlineCurve> curves;
+    std::vector<Generator> generators;
+    std::vector<std::vector<Index>> orders, batches;
+    const auto started = learner_->measure_start(tasks);
+    learner_->begin_task();
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      done.push_back({run_name(configurations_[k]), next_, {}, {}});
+      add(started[k], 0, done[k].values);
+      curves.emplace_back(next_, common.epochs, used);
+      generators.push_back(stream(configurations_[k].seed, "batches", static_cast<std::uint64_t>(next_)));
+      orders.emplace_back(static_cast<std::size_t>(size));
+      std::iota(orders[k].begin(), orders[k].end(), Index{0});
+    }
+    std::vector<EpochReport> sums(tasks.size());
+    for (Index epoch = 0; epoch < common.epochs; ++epoch) {
+      if (stopped()) return {};
+      batches.clear();
+      for (std::size_t k = 0; k < tasks.size(); ++k) {
+        shuffle(orders[k], generators[k]);
+        batches.emplace_back(orders[k].begin(), orders[k].begin() + used);
+      }
+      const auto reports = learner_->train_epoch(tasks, batches);
+      for (std::size_t k = 0; k < tasks.size(); ++k) {
+        sums[k].updates += reports[k].updates;
+        sums[k].errors += reports[k].errors;
+        curves[k].add(reports[k], learner_->diverged(static_cast<Index>(k)), done[k].values);
+      }
+    }
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      // "average online error" (appendix C.1): of each batch before the update that it leads to
+      const double online = learner_->diverged(static_cast<Index>(k))
+                                ? std::nan("")
+                                : sums[k].errors / static_cast<double>(used * common.epochs);
+      done[k].values.push_back({next_, sums[k].updates, "online_error", online});
+    }
+    const auto ended = learner_->measure_end(tasks);
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      add(ended[k], sums[k].updates, done[k].values);
+      done[k].checkpoint = learner_->state(static_cast<Index>(k));
+    }
+    ++next_;
+    return done;
+  }
+
+ private:
+  void add(const std::vector<Metric>& metrics, Index step, std::vector<Value>& values) const {
+    for (const Metric& metric : metrics) values.push_back({next_, step, metric.name, metric.value});
+  }
+
+  const RunGroup& group_;
+  Index next_;
+  std::vector<Configuration> configurations_;
+  std::map<std::uint64_t, std::unique_ptr<Problem>> problems_;  // by seed
+  std::unique_ptr<LearnerGroup> learner_;
+};
+
+void train(const RunGroup& group, DataLibrary& data, Results& results, const RunnerOptions& options,
+           Progress& progress, const std::function<bool()>& stopped) {
+  const PlannedRun& first = group.runs[0];
+  Index next = results.tasks_done(run_name(first.configuration));
+  if (next >= first.tasks || stopped()) return;
+  Training training(group, next, data, results, options);
+  const double work = operations(first.configuration, dimensions(first.configuration, data)) *
+                      static_cast<double>(group.runs.size());
+  for (; next < first.tasks && !stopped(); ++next) {
+    const std::vector<FinishedTask> done = training.learn(stopped);
+    if (done.empty()) return;
+    results.commit(done);
+    progress.add(work, next + 1 == first.tasks ? group.runs.size() : 0);
+  }
+}
+
+// The runs of a group that stand at the same task, group by group; those that are complete are left out.
+std::vector<RunGroup> unfinished(const std::vector<RunGroup>& groups, const Results& results) {
+  std::vector<RunGroup> open;
+  for (const RunGroup& group : groups) {
+    std::map<Index, RunGroup> by_task;
+    for (const PlannedRun& run : group.runs) {
+      const Index done = results.tasks_done(run_name(run.configuration));
+      if (done >= run.tasks) continue;
+      by_task[done].torch = group.torch;
+      by_task[done].runs.push_back(run);
+    }
+    for (auto& [task, part] : by_task) open.push_back(std::move(part));
+  }
+  return open;
+}
+
+// Enters the runs with what trains them; throws where another learner has begun one.
+void add_runs(const std::vector<RunGroup>& groups, Results& results, const RunnerOptions& options) {
+  std::map<std::string, std::string> begun;
+  for (const RunRecord& record : results.runs()) {
+    std::string learner = "eigen";
+    for (const auto& [name, value] : record.fields)
+      if (name == "learner") learner = value;
+    begun[record.run] = learner;
+  }
+  for (const RunGroup& group : groups)
+    for (const PlannedRun& run : group.runs) {
+      RunRecord record{run_name(run.configuration), fields(run.configuration)};
+      const std::string learner = trained_by(group, options);
+      const auto entry = begun.find(record.run);
+      if (entry != begun.end() && entry->second != learner) {
+        if (const Index done = results.tasks_done(record.run); done > 0 && done < run.tasks)
+          throw std::invalid_argument(results.file().string() + ": run " + record.run + " was begun by " +
+                                      entry->second + " and cannot be continued by " + learner +
+                                      "; choose --learner and --device as then, or --no-resume");
+        else if (done == 0)
+          results.forget_run(record.run);
+      }
+      if (learner != "eigen") record.fields.emplace_back("learner", learner);
+      results.add_run(record);
+    }
 }
 
 }  // namespace
 
-double operations(const Configuration& configuration, Index inputs, Index classes) {
-  const auto width = static_cast<double>(configuration.width),
-             depth = static_cast<double>(configuration.depth);
-  const double parameters = width * static_cast<double>(inputs + classes) + (depth - 1) * width * width;
-  const auto examples = static_cast<double>(configuration.images * configuration.epochs);
-  const double updates = examples / static_cast<double>(std::min(configuration.batch, configuration.images));
-  const bool sorts = configuration.regularizer == "wasserstein" && configuration.resort_every == 1;
-  const double training = 3 * parameters * examples + (sorts ? 400 : 40) * parameters * updates;
-  if (configuration.curvature != "exact") return training;
-  // two matrices from R-products, and the eigenvalues of both, which run at a fraction of the speed
-  const double matrix = 3 * parameters * parameters * static_cast<double>(configuration.images);
-  return training + 2 * (matrix + 4 * parameters * parameters * parameters);
-}
-
 void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& results,
              const RunnerOptions& options, std::ostream& log, const std::atomic<bool>& stop) {
-  std::vector<PlannedRun> open;
+  const auto started = std::chrono::steady_clock::now();
+  const std::vector<RunGroup> groups = groups_of(plan, options);
+  add_runs(groups, results, options);
+  std::vector<RunGroup> open = unfinished(groups, results);
+  std::size_t runs = 0;
   double work = 0;
-  for (const PlannedRun& planned : plan) {
-    const Configuration& configuration = planned.configuration;
-    results.add_run({run_name(configuration), fields(configuration)});
-    const Index missing = planned.tasks - results.tasks_done(run_name(configuration));
-    if (missing <= 0) continue;
-    const Dataset& digits = data.digits(configuration.pool);
-    work += static_cast<double>(missing) *
-            operations(configuration, input_size(configuration, data), digits.classes);
-    open.push_back(planned);
+  const auto cost = [&](const RunGroup& group, Index tasks) {
+    const Configuration& c = group.runs[0].configuration;
+    return static_cast<double>(tasks) * static_cast<double>(group.runs.size()) *
+           operations(c, dimensions(c, data));
+  };
+  for (const RunGroup& group : open) {
+    runs += group.runs.size();
+    work += cost(group, group.runs[0].tasks - results.tasks_done(run_name(group.runs[0].configuration)));
   }
-  log << plan.size() << " runs, " << plan.size() - open.size() << " of them done before" << std::endl;
+  log << plan.size() << " runs, " << plan.size() - runs << " of them done before" << std::endl;
   if (open.empty()) return;
-  // the dearest runs first, so that no thread is left alone with one at the end
-  std::stable_sort(open.begin(), open.end(), [&](const PlannedRun& a, const PlannedRun& b) {
-    const auto cost = [&](const PlannedRun& run) {
-      const Dataset& digits = data.digits(run.configuration.pool);
-      return static_cast<double>(run.tasks) *
-             operations(run.configuration, input_size(run.configuration, data), digits.classes);
-    };
-    return cost(a) > cost(b);
+  // the dearest groups first, so that no thread is left alone with one at the end
+  std::stable_sort(open.begin(), open.end(), [&](const RunGroup& a, const RunGroup& b) {
+    return cost(a, a.runs[0].tasks) > cost(b, b.runs[0].tasks);
   });
 
-  Progress progress(open.size(), work, options.progress_bar, log);
+  Progress progress(runs, work, options.progress_bar, log);
   std::atomic<std::size_t> next{0};
-  std::atomic<bool> halt{false};
+  std::atomic<bool> halt{false}, late{false};
   std::exception_ptr failure;
   std::mutex failure_mutex;
-  const auto stopped = [&] { return stop || halt; };
+  const auto stopped = [&] {
+    if (options.max_hours > 0 &&
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() >
+            3600 * options.max_hours)
+      late = true;
+    return stop || halt || late;
+  };
   const auto worker = [&] {
     flush_denormals();
     for (std::size_t i = next++; i < open.size() && !stopped(); i = next++) {
       try {
-        train(open[i], data, results, progress, stopped);
+        train(open[i], data, results, options, progress, stopped);
       } catch (...) {
         const std::scoped_lock lock(failure_mutex);
         if (!failure) failure = std::current_exception();
@@ -213,11 +273,9 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     }
   };
   std::vector<std::jthread> threads;
-  const auto count =
-      std::min<std::size_t>(static_cast<std::size_t>(std::max(1, options.threads)), open.size());
-  for (std::size_t t = 0; t < count; ++t) threads.emplace_back(worker);
+  for (std::size_t t = 0; t < workers(open.size(), options); ++t) threads.emplace_back(worker);
   threads.clear();
-  progress.finish(stop);
+  progress.finish(stop || late);
   if (failure) std::rethrow_exception(failure);
 }
 

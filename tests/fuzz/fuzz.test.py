@@ -25,6 +25,9 @@ def seeds(path):
     for name, content in {"images": images, "labels": labels, "empty": bytes([0, 0, 8, 1]) + bytes(4)}.items():
         (path / name).write_bytes(content)
         (path / (name + ".gz")).write_bytes(gzip.compress(content, mtime=0))
+    for version, size in ((1, "<H"), (2, "<I")):
+        header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }\n"
+        (path / f"npy{version}").write_bytes(b"\x93NUMPY" + bytes([version, 0]) + struct.pack(size, len(header)) + header + bytes(6))
 
 
 class Fuzz(unittest.TestCase):
@@ -49,7 +52,8 @@ class Fuzz(unittest.TestCase):
                                str(source), *map(str, more), "-lz", "-o", str(cls.path / name)], capture_output=True, text=True)
 
     def fuzz(self, name):
-        built = self.compile(folder / f"{name}.fuzz.cpp", name, project / "examples/paper/idx.cpp")
+        built = self.compile(folder / f"{name}.fuzz.cpp", name, project / "examples/paper/idx.cpp",
+                             project / "examples/paper/npy.cpp")
         self.assertEqual(built.returncode, 0, built.stderr)
         corpus = self.path / f"{name}-corpus"
         corpus.mkdir()
@@ -61,6 +65,9 @@ class Fuzz(unittest.TestCase):
 
     def test_idx(self):
         self.fuzz("idx")
+
+    def test_npy(self):
+        self.fuzz("npy")
 
     def test_gzip(self):
         self.fuzz("gzip")

@@ -126,8 +126,8 @@ class BadDays(unittest.TestCase):
         whole = self.results.read_bytes()
         cases = {
             "its own CSV": (lambda: self.results.write_text(csv), "not a database"),
-            "a later version": (lambda: sql("PRAGMA user_version = 2"), "results of version 2, expected version 1"),
-            "an earlier version": (lambda: sql("PRAGMA user_version = 0"), "results of version 0, expected version 1"),
+            "a later version": (lambda: sql("PRAGMA user_version = 3"), "results of version 3, expected version 2"),
+            "an earlier version": (lambda: sql("PRAGMA user_version = 1"), "results of version 1, expected version 2"),
             "another program's": (lambda: sql("PRAGMA application_id = 7"), "application_id is 7"),
             "cut off": (lambda: self.results.write_bytes(whole[:len(whole) // 2]), "malformed"),
             "empty": (lambda: self.results.write_bytes(b""), "not a file of results"),

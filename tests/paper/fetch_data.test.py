@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import unittest
@@ -176,6 +177,64 @@ class FetchData(unittest.TestCase):
         url, asked = self.mirror(self.contents)
         self.assert_refused(self.fetch(url), str(self.folder))
         self.assertEqual(asked, [])
+
+    def archive(self, members, size=9):
+        """An archive of these members as the one to be fetched; its bytes by name."""
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+            for name in members:
+                info = tarfile.TarInfo(name)
+                info.size = size
+                tar.addfile(info, io.BytesIO(name[-9:].encode().rjust(size)))
+        data = stream.getvalue()
+        for name, value in {"CIFAR10_ARCHIVE": {"c.tar.gz": (len(data), hashlib.md5(data).hexdigest())},
+                            "CIFAR10_MEMBER_BYTES": 9}.items():
+            self.addCleanup(setattr, fetch_data, name, getattr(fetch_data, name))
+            setattr(fetch_data, name, value)
+        return {"c.tar.gz": data}
+
+    def cifar10(self, *mirrors):
+        arguments = ["cifar10", str(self.folder)]
+        for mirror in mirrors:
+            arguments += ["--mirror", mirror]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = fetch_data.main(arguments)
+        return status, out.getvalue(), err.getvalue()
+
+    def cifar10_files(self):
+        return sorted(str(path.relative_to(self.folder / "cifar10"))
+                      for path in (self.folder / "cifar10").rglob("*")) if self.folder.exists() else []
+
+    def test_cifar10_is_unpacked_and_kept(self):
+        names = fetch_data.CIFAR10_MEMBERS
+        contents = self.archive(["cifar/" + name for name in names] + ["cifar/readme.html", "../evil.bin"])
+        url, asked = self.mirror(contents)
+        status, out, err = self.cifar10(url)
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(self.cifar10_files(), sorted(names))  # no archive, nothing else of it
+        self.assertEqual((self.folder / "cifar10" / names[0]).read_bytes(), b"tch_1.bin")
+        self.assertFalse((self.folder / "evil.bin").exists())
+        self.assertEqual(self.cifar10(url)[1], f"kept {self.folder / 'cifar10'}\n")
+        self.assertEqual(len(asked), 1)
+
+    def test_cifar10_archives_that_lack_something_leave_no_batch(self):
+        names = ["cifar/" + name for name in fetch_data.CIFAR10_MEMBERS]
+        for members, size, word in ((names[:-1], 9, "test_batch.bin"), (names, 8, "of 9 bytes")):
+            url, _ = self.mirror(self.archive(members, size))
+            status, _, err = self.cifar10(url)
+            self.assertEqual(status, 1)
+            self.assertIn(word, err)
+            self.assertEqual([name for name in self.cifar10_files() if name.endswith(".bin")], [])
+
+    def test_cifar10_does_not_overwrite_other_batches(self):
+        (self.folder / "cifar10").mkdir(parents=True)
+        (self.folder / "cifar10" / "data_batch_1.bin").write_bytes(b"short")
+        url, asked = self.mirror(self.archive(fetch_data.CIFAR10_MEMBERS))
+        status, _, err = self.cifar10(url)
+        self.assertEqual((status, asked), (1, []))
+        self.assertIn("has other files of these names", err)
+        self.assertEqual((self.folder / "cifar10" / "data_batch_1.bin").read_bytes(), b"short")
 
     def run_script(self, *arguments):
         return subprocess.run([sys.executable, str(SCRIPT), *arguments],

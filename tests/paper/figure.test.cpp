@@ -1,4 +1,5 @@
 #include "figure.hpp"
+#include "archive.hpp"
 
 #include <map>
 #include <set>
@@ -38,6 +39,13 @@ TEST_CASE("configuration: every field has a name, a text, and a say in the run's
                                                  {"rank_samples", "11"},
                                                  {"threshold", "0.9"},
                                                  {"curvature", "exact"},
+                                                 {"scaling", "unit"},
+                                                 {"architecture", "resnet18"},
+                                                 {"stem", "cifar"},
+                                                 {"batch_norm", "none"},
+                                                 {"head", "reset"},
+                                                 {"weight_decay", "decoupled"},
+                                                 {"rank_parameters", "weights"},
                                                  {"seed", "18446744073709551615"}};
   for (const std::string& name : field_names()) {
     REQUIRE(other.contains(name));
@@ -56,10 +64,30 @@ TEST_CASE("configuration: every field has a name, a text, and a say in the run's
 }
 
 TEST_CASE("configuration: a field that came later leaves the names of earlier runs alone", "[paper]") {
-  for (const auto& [field, text] : fields({})) CHECK(field != "curvature");
+  const std::set<std::string> later{"curvature",  "scaling", "architecture", "stem",
+                                    "batch_norm", "head",    "weight_decay", "rank_parameters"};
+  for (const auto& [field, text] : fields({})) CHECK(!later.contains(field));
   Configuration c;
   c.data = "mnist-7c49fa09";
   CHECK(run_name(c) == "b16956c4a90bbd45");  // as before the field `curvature`
+}
+
+TEST_CASE("configuration: networks have names, and fields that do not go together are refused", "[paper]") {
+  Configuration c;
+  CHECK(c.network() == "mlp-256-256-256");
+  c.architecture = "cnn";
+  CHECK(c.network() == "cnn-16-32-64-128-512");
+  CHECK_NOTHROW(validate(c));
+  c.curvature = "exact";
+  CHECK_THROWS_AS(validate(c), std::invalid_argument);
+  c.curvature = "empirical_fisher", c.problem = "projected_mnist";
+  CHECK_THROWS_AS(validate(c), std::invalid_argument);
+  c.architecture = "mlp";
+  CHECK_NOTHROW(validate(c));
+  c.architecture = "resnet18";
+  CHECK(c.network() == "resnet18");
+  c.stem = "cifar", c.batch_norm = "none";
+  CHECK(c.network() == "resnet18-cifar-no_batch_norm");
 }
 
 TEST_CASE("configuration: a field refuses what it cannot be", "[paper]") {
@@ -85,9 +113,10 @@ TEST_CASE("figures: what they share is trained once", "[paper]") {
   Choice choice;
   choice.problems = {"random_label_mnist"};
   std::vector<PlannedSetting> all;
-  for (const Figure& figure : figures())
-    for (PlannedSetting& setting : plan(figure, choice, "data")) all.push_back(setting);
-  CHECK(all.size() == 3);
+  for (const std::string name :
+       {"fig1", "fig4", "fig5", "fig6", "fig9", "fig14", "fig15", "fig16", "fig21", "fig22"})
+    for (PlannedSetting& setting : plan(find_figure(name), choice, "data")) all.push_back(setting);
+  CHECK(all.size() == 10);
   // at the profile demo: 4 activations and 3 regularisers, 5 seeds
   CHECK(all_runs(all).size() == 35);
   CHECK(all_runs(all).front().tasks == 40);
@@ -104,17 +133,126 @@ TEST_CASE("figures: what they share is trained once", "[paper]") {
   CHECK(plan(find_figure("fig6"), choice, "data")[0].series.size() == 1 + 3 * 3);  // three strengths
 }
 
+TEST_CASE("figures: all 23 are there, in order, each with something to see and to judge", "[paper]") {
+  REQUIRE(figures().size() == 23);
+  for (std::size_t i = 0; i < 23; ++i) {
+    const Figure& figure = figures()[i];
+    CHECK(figure.name == "fig" + std::to_string(i + 1));
+    CHECK(!figure.panels.empty());
+    CHECK(!figure.claims.empty());
+    CHECK(!figure.settings.empty());
+  }
+}
+
+TEST_CASE("figures: a sweep is a series a value, and a figure's own sweep is not for the command line",
+          "[paper]") {
+  Choice choice;
+  for (const std::string& profile : profile_names) {
+    choice.profile = profile;
+    const auto widths = plan(find_figure("fig7"), choice, "data")[0];
+    const auto depths = swept_series(widths, {"leaky_relu", "none", "depth", every});
+    REQUIRE(depths.size() >= 3);
+    double before = 0;
+    for (const Series* series : swept_series(widths, {"leaky_relu", "none", "width", every})) {
+      const Configuration& c = series->runs.front().configuration;
+      CHECK(c.depth == 4);  // "Varying the width, while keeping the depth fixed at 4"
+      CHECK(static_cast<double>(c.width) == series->condition.value);
+      CHECK(series->condition.value > before);
+      before = series->condition.value;
+    }
+    for (const Series* series : depths)
+      CHECK(series->runs.front().configuration.width == depths.front()->runs.front().configuration.width);
+    for (const Series& series : plan(find_figure("fig17"), choice, "data")[0].series)
+      CHECK(series.strength == series.condition.value);
+  }
+  choice.profile = "paper";
+  const auto wide = plan(find_figure("fig7"), choice, "data")[0];
+  const auto depths = swept_series(wide, {"leaky_relu", "none", "depth", every});
+  CHECK(depths.front()->runs[0].configuration.width == 800);
+  CHECK(depths.back()->runs[0].configuration.depth == 8);
+  choice.overrides = {{"width", "64"}};
+  CHECK_THROWS_AS(plan(find_figure("fig7"), choice, "data"), std::invalid_argument);
+  CHECK_NOTHROW(plan(find_figure("fig23"), choice, "data"));
+  choice.overrides = {{"epochs", "2"}};
+  CHECK_THROWS_AS(plan(find_figure("fig23"), choice, "data"), std::invalid_argument);
+}
+
+TEST_CASE("figures: those that need the same runs name them alike, at every profile", "[paper]") {
+  Choice choice;
+  const auto names = [&](const std::string& figure, const std::string& problem) {
+    choice.problems = {problem};
+    std::set<std::string> result;
+    for (const PlannedRun& run : all_runs(plan(find_figure(figure), choice, "data")))
+      result.insert(run_name(run.configuration));
+    return result;
+  };
+  const auto within = [&](const std::string& part, const std::string& whole, const std::string& problem) {
+    const auto all = names(whole, problem);
+    for (const std::string& name : names(part, problem))
+      if (!all.contains(name)) return false;
+    return true;
+  };
+  for (const std::string& profile : profile_names) {
+    choice.profile = profile;
+    for (const std::string problem : {"random_label_mnist", "random_label_cifar"}) {
+      CHECK(within("fig21", "fig4", problem));
+      CHECK(within("fig22", "fig6", problem));
+    }
+    for (const std::string part : {"fig5", "fig14"}) CHECK(within(part, "fig4", "random_label_mnist"));
+    CHECK(within("fig9", "fig6", "random_label_mnist"));
+    CHECK(within("fig13", "fig1", "random_label_mnist"));
+    for (const std::string problem :
+         {"random_label_mnist", "permuted_mnist", "random_label_cifar", "continual_imagenet"}) {
+      CHECK(names("fig15", problem) == names("fig6", problem));
+      CHECK(names("fig16", problem) == names("fig6", problem));
+    }
+  }
+  choice.profile = "paper";  // where the strengths of the sweeps are those that the best is taken from
+  const auto best = names("fig6", "random_label_mnist"), swept = names("fig17", "random_label_mnist");
+  for (const std::string& name : swept) CHECK(best.contains(name));
+  CHECK(best.size() == swept.size() + 30);  // and the network without regulariser
+}
+
+TEST_CASE("figures: the paper's networks, problems and sizes", "[paper]") {
+  Choice choice;
+  choice.profile = "paper";
+  for (const PlannedSetting& setting : plan(find_figure("fig4"), choice, "data")) {
+    const Configuration& c = setting.series.front().runs.front().configuration;
+    CHECK(c.batch == 256);
+    if (c.problem == "continual_imagenet") {
+      CHECK((c.architecture == "cnn" && c.images == 1200 && c.epochs == 250 && setting.tasks == 500));
+    } else if (c.problem == "random_label_cifar") {
+      CHECK((c.architecture == "cnn" && c.images == 38400 && c.epochs == 200));
+    } else {
+      CHECK((c.architecture == "mlp" && c.images == 51200 && c.epochs == 200));
+    }
+  }
+  const Configuration resnet = plan(find_figure("fig8"), choice, "data")[0].series[1].runs[0].configuration;
+  CHECK((resnet.architecture == "resnet18" && resnet.epochs == 20 && resnet.activation == "relu"));
+  CHECK((resnet.regularizer == "wasserstein" && resnet.strength == .005 && resnet.resort_every == 1));
+  CHECK(plan(find_figure("fig13"), choice, "data")[0].tasks >= 100);
+  CHECK(plan(find_figure("fig23"), choice, "data")[0].series.front().runs[0].configuration.epochs == 25);
+  CHECK(plan(find_figure("fig20"), choice, "data")[0].series.size() == 3 * 4);
+}
+
 TEST_CASE("figures: each claim is about conditions and metrics that the figure has", "[paper]") {
   for (const Figure& figure : figures()) {
     std::set<std::string> conditions;
-    for (const Condition& condition : figure.conditions) conditions.insert(label(condition));
+    const auto name = [](Condition condition) {  // a claim about one value of a sweep is about the sweep
+      condition.value = every;
+      return label(condition);
+    };
+    for (const Condition& condition : figure.conditions) conditions.insert(name(condition));
     CHECK(conditions.size() == figure.conditions.size());
+    for (const Panel& panel : figure.panels)
+      for (const Condition& condition : panel.conditions) CHECK(conditions.contains(name(condition)));
     for (const Claim& claim : figure.claims) {
-      CHECK(conditions.contains(label(claim.condition)));
+      CHECK(conditions.contains(name(claim.condition)));
       const bool two = claim.kind == ClaimKind::difference || claim.kind == ClaimKind::change_difference ||
                        claim.kind == ClaimKind::about_equal || claim.kind == ClaimKind::regularizer ||
-                       claim.kind == ClaimKind::onset;
-      if (two) CHECK(conditions.contains(label(claim.other)));
+                       claim.kind == ClaimKind::onset || claim.kind == ClaimKind::sensitivity ||
+                       claim.kind == ClaimKind::sooner;
+      if (two) CHECK(conditions.contains(name(claim.other)));
       CHECK(!claim.words.empty());
       const bool signed_claim = claim.kind == ClaimKind::trend || claim.kind == ClaimKind::difference ||
                                 claim.kind == ClaimKind::change_difference;
@@ -138,6 +276,13 @@ TEST_CASE("figures: those of the exact Hessian share their runs, over the whole 
       CHECK(run.configuration.rank_samples == run.configuration.images);
     }
   }
+}
+
+TEST_CASE("figures: each problem has the data set that it is asked for", "[paper]") {
+  for (const PlannedSetting& setting :
+       plan(find_figure("fig6"), {}, [](const std::string& problem) { return "of " + problem; }))
+    for (const PlannedRun& run : all_runs({setting}))
+      CHECK(run.configuration.data == "of " + run.configuration.problem);
 }
 
 TEST_CASE("figures: words that are not known and overrides that do not fit are errors", "[paper]") {

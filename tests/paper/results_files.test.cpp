@@ -151,7 +151,7 @@ TEST_CASE("files that are not results are refused and left alone", "[results]") 
       SECTION("another version") {
         { Results(file, Access::write); }
         sql(file, "PRAGMA user_version = 9");
-        CHECK(contains(refusal(), file.string() + ": results of version 9, expected version 1"));
+        CHECK(contains(refusal(), file.string() + ": results of version 9, expected version 2"));
       }
       SECTION("a folder") {
         fs::create_directory(file);

@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
 #include "archive.hpp"
 #include "catch.hpp"
+#include "learner.hpp"
 #include "report.hpp"
 
 using namespace paper;
@@ -48,7 +51,7 @@ std::string exported(const fs::path& file) {
 std::string run(const fs::path& file, int threads, Choice choice, const std::string& figure = "fig1") {
   std::ostringstream log;
   const std::atomic<bool> stop{false};
-  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity()));
+  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity("random_label_mnist")));
   {
     Results results(file, Results::Access::write);
     run_all(runs, digits(), results, {threads, false}, log, stop);
@@ -65,7 +68,7 @@ TEST_CASE("run_all: the numbers do not depend on the number of threads", "[paper
   const std::string one = exported(folder.path / "one");
   CHECK(one == exported(folder.path / "three"));
   // 4 activations, 2 seeds, 6 tasks, 20 metrics, and the header
-  CHECK(std::count(one.begin(), one.end(), '\n') == 4 * 2 * 6 * 20 + 1);
+  CHECK(std::count(one.begin(), one.end(), '\n') == 4 * 2 * 6 * (20 + 4) + 1);
 }
 
 TEST_CASE("run_all: a run in parts, and a longer run after a shorter one, are one run", "[paper]") {
@@ -101,11 +104,112 @@ TEST_CASE("run_all: an error in one run reaches the caller", "[paper]") {
 
 TEST_CASE("operations: twice the epochs cost twice as much, and a sorting regulariser more", "[paper]") {
   Configuration c;
-  const double once = operations(c, 784, 10);
+  const Dimensions size{784, 10, c.images, {1, 28, 28}};
+  const double once = operations(c, size);
   c.epochs *= 2;
-  CHECK(operations(c, 784, 10) == 2 * once);
+  CHECK(operations(c, size) == 2 * once);
   c.regularizer = "wasserstein";
-  CHECK(operations(c, 784, 10) > 2 * once);
+  CHECK(operations(c, size) > 2 * once);
+}
+
+TEST_CASE("multiply_adds: of published networks", "[paper]") {
+  Configuration c;
+  CHECK(multiply_adds(c, {784, 10, 1, {1, 28, 28}}) == 784 * 256 + 2 * 256 * 256 + 256 * 10);
+  c.architecture = "resnet18";  // 1.8e9 with every implementation at 224 x 224
+  CHECK(multiply_adds(c, {3 * 224 * 224, 1000, 1, {3, 224, 224}}) == 1814073344);
+  c.architecture = "cnn";
+  CHECK(multiply_adds(c, {3 * 32 * 32, 10, 1, {3, 32, 32}}) ==
+        256 * 3 * 9 * 16 + 64 * 16 * 9 * 32 + 16 * 32 * 9 * 64 + 4 * 64 * 9 * 128 + 512 * 512 + 512 * 10);
+}
+
+TEST_CASE("estimate: counts what is asked for and takes time", "[paper]") {
+  const auto runs = all_runs(plan(find_figure("fig1"), tiny(), digits().identity("random_label_mnist")));
+  const Estimate cost = estimate(runs, digits(), {.threads = 2});
+  CHECK(cost.runs == 8);
+  CHECK(cost.tasks == 48);
+  CHECK(cost.updates == 48 * 4 * 2);  // 40 images in batches of 32
+  CHECK(cost.flops == 6. * (196 * 8 + 2 * 8 * 8 + 8 * 10) * 48 * 4 * 40);
+  CHECK(cost.seconds > 0);
+  CHECK(estimate({}, digits(), {}).seconds == 0);
+}
+
+TEST_CASE("part: the shares of all ranks are the plan, disjoint and of nearly equal size", "[paper]") {
+  const auto runs = all_runs(plan(find_figure("fig6"), tiny(), "any"));
+  for (const Index size : {1, 2, 3, 100}) {
+    std::set<std::string> names;
+    std::size_t count = 0;
+    for (Index rank = 0; rank < size; ++rank) {
+      const auto mine = part(runs, {rank, size});
+      count += mine.size();
+      CHECK(mine.size() <= runs.size() / static_cast<std::size_t>(size) + 1);
+      for (const PlannedRun& run : mine) names.insert(run_name(run.configuration));
+    }
+    CHECK(count == runs.size());
+    CHECK(names.size() == runs.size());
+  }
+  CHECK(file_of_rank("a/results.sqlite", {0, 1}) == "a/results.sqlite");
+  CHECK(file_of_rank("a/results.sqlite", {3, 8}) == "a/results.rank3.sqlite");
+  CHECK(file_of_rank("a.b/results", {0, 2}) == "a.b/results.rank0");
+}
+
+TEST_CASE("share_of_environment: torchrun, srun and mpirun, and what they would never set", "[paper]") {
+  const std::vector<const char*> names{"RANK",         "WORLD_SIZE",           "SLURM_PROCID",
+                                       "SLURM_NTASKS", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"};
+  const auto with = [&](std::vector<std::pair<const char*, const char*>> variables) {
+    for (const char* name : names) unsetenv(name);
+    for (const auto& [name, value] : variables) setenv(name, value, 1);
+    const Share share = share_of_environment();
+    return std::pair(share.rank, share.size);
+  };
+  using Pair = std::pair<Index, Index>;
+  CHECK(with({}) == Pair(0, 1));
+  CHECK(with({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "1"}}) ==
+        Pair(1, 2));
+  CHECK(with({{"SLURM_PROCID", "3"}, {"SLURM_NTASKS", "4"}}) == Pair(3, 4));
+  CHECK(with({{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "2"}}) == Pair(0, 2));
+  CHECK_THROWS_AS(with({{"RANK", "1"}}), std::invalid_argument);
+  CHECK_THROWS_AS(with({{"WORLD_SIZE", "2"}}), std::invalid_argument);
+  CHECK_THROWS_AS(with({{"RANK", "2"}, {"WORLD_SIZE", "2"}}), std::invalid_argument);
+  CHECK_THROWS_AS(with({{"RANK", "-1"}, {"WORLD_SIZE", "2"}}), std::invalid_argument);
+  CHECK_THROWS_AS(with({{"RANK", "0"}, {"WORLD_SIZE", "two"}}), std::invalid_argument);
+  for (const char* name : names) unsetenv(name);
+}
+
+TEST_CASE("run_all: max_hours stops as a signal does, and the next run goes on", "[paper]") {
+  const Folder folder;
+  std::ostringstream log;
+  const std::atomic<bool> stop{false};
+  Choice choice = tiny();
+  choice.tasks = 2;
+  const auto runs = all_runs(plan(find_figure("fig1"), choice, digits().identity("random_label_mnist")));
+  {
+    Results results(folder.path / "part", Results::Access::write);
+    run_all(runs, digits(), results, {.threads = 1, .max_hours = 1e-9}, log, stop);
+  }
+  CHECK(log.str().find("stopped") != std::string::npos);
+  CHECK(exported(folder.path / "part").find(",error,") == std::string::npos);
+  run(folder.path / "part", 1, choice);
+  run(folder.path / "whole", 1, choice);
+  CHECK(exported(folder.path / "part") == exported(folder.path / "whole"));
+}
+
+TEST_CASE("groups_of: what is not there is refused and said", "[paper]") {
+  const auto runs = all_runs(plan(find_figure("fig1"), tiny(), "any"));
+  const auto message = [&](RunnerOptions options) -> std::string {
+    try {
+      groups_of(runs, options);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CHECK(groups_of(runs, {}).size() == runs.size());
+  CHECK(message({.learner = "best"}).find("eigen, torch, auto") != std::string::npos);
+  CHECK(message({.device = "cuda:77"}).find("cuda:77") != std::string::npos);
+  CHECK(message({.learner = "eigen", .device = "cuda"}).find("CPU only") != std::string::npos);
+#ifndef SAGITTA_PAPER_TORCH
+  CHECK(message({.learner = "torch"}).find("built without LibTorch") != std::string::npos);
+#endif
 }
 
 TEST_CASE("check and status: judged are complete runs, and the rest is said", "[paper]") {
@@ -119,7 +223,7 @@ TEST_CASE("check and status: judged are complete runs, and the rest is said", "[
   files.push_back(std::make_unique<Results>(file, Results::Access::read));
   Archive archive(std::move(files));
   REQUIRE(archive.choose_data(all_runs(settings)));
-  CHECK(archive.data() == digits().identity());
+  CHECK(archive.data("random_label_mnist") == digits().identity("random_label_mnist"));
   std::ostringstream claims, lines;
   CHECK(check(find_figure("fig1"), settings, archive, claims));
   CHECK(claims.str().find("(8 of 12 runs are complete; the others are not judged)") != std::string::npos);

@@ -1,0 +1,525 @@
+#include "torch_learner.hpp"
+
+#include <ATen/core/ivalue.h>  // first: clang 14 needs it before 1.13's other headers
+
+#include <ATen/Parallel.h>
+#include <torch/version.h>
+
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <numeric>
+#include <sagitta/sagitta.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "checkpoint.hpp"
+#include "exact_curvature.hpp"
+#include "random.hpp"
+#include "torch_convolution.hpp"
+#include "torch_graph.hpp"
+#include "torch_optimizer.hpp"
+
+namespace paper {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+std::vector<Metric> named(const std::vector<std::string>& names, const std::vector<double>& values) {
+  std::vector<Metric> metrics;
+  for (std::size_t i = 0; i < names.size(); ++i) metrics.push_back({names[i], values.at(i)});
+  return metrics;
+}
+std::vector<Metric> undefined(const std::vector<std::string>& names) {
+  return named(names, std::vector<double>(names.size(), nan));
+}
+
+// work(i) for i below count, on several threads
+template <class Work>
+void parallel(Index count, int threads, Work work) {
+  std::atomic<Index> next{0};
+  std::exception_ptr failure;
+  std::mutex mutex;
+  const auto run = [&] {
+    for (Index i = next++; i < count; i = next++) try {
+        work(i);
+      } catch (...) {
+        const std::scoped_lock lock(mutex);
+        if (!failure) failure = std::current_exception();
+        next = count;
+      }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (int t = 1; t < std::min<Index>(threads, count); ++t) others.emplace_back(run);
+    run();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+class TorchGroup : public LearnerGroup {
+ public:
+  TorchGroup(std::span<const Configuration> configurations, const Task& task, const TorchOptions& options);
+
+  std::vector<std::vector<Metric>> measure_start(std::span<const Task> tasks) override;
+  void begin_task() override {
+    update_in_task_ = 0;
+    if (common().optimizer_state == "reset") optimizer_->reset();
+    optimizer_->clear_update_l1();
+  }
+  std::vector<EpochReport> train_epoch(std::span<const Task> tasks,
+                                       std::span<const std::vector<Index>> orders) override;
+  std::vector<std::vector<Metric>> measure_end(std::span<const Task> tasks) override;
+
+  Index size() const override { return static_cast<Index>(configurations_.size()); }
+  Index parameters() const override { return network_->theta().size(); }
+  bool diverged(Index network) const override { return diverged_[place(network)] != 0; }
+  std::vector<std::byte> state(Index network) const override;
+  void restore(Index network, std::span<const std::byte> state) override;
+
+ private:
+  static std::size_t place(Index i) { return static_cast<std::size_t>(i); }
+  const Configuration& common() const { return configurations_[0]; }
+
+  std::array<const Stack*, 4> changing() const {
+    return {&network_->theta(), &optimizer_->first(), &optimizer_->second(), &network_->statistics()};
+  }
+  void check_images(const Task& task) const;
+  std::vector<Metric> exact_metrics(Index k, const Task& task) const;
+  Tensor draw(Generator generator) const;
+  void initialize();
+  void reset_heads(Index task);
+  void load(std::span<const Task> tasks);
+  // the updates by the examples in `order` [K, length]; returns their number
+  Index train(const Tensor& order);
+  Tensor examples(const Tensor& chosen) const;  // [K, n] -> [K, n, inputs]
+  void step(const Tensor& chosen, bool sorts);
+  // calls visit(first, features, logits) for all of the tasks' examples, part by part
+  template <class Visit>
+  void pass_over_all(Index size, Visit visit);
+
+  std::vector<Configuration> configurations_;
+  TorchOptions options_;
+  at::TensorOptions real_, whole_;
+  Index classes_;
+  std::unique_ptr<StackedNetwork> network_;
+  std::optional<Stack> initial_;
+  std::optional<StackedOptimizer> optimizer_;
+  std::optional<StackedPenalty> penalty_;
+  Tensor feature_strengths_;  // [K, 1, 1]; undefined where no network has that regulariser
+  // the tasks' data; images that several networks share are there once
+  std::vector<std::shared_ptr<const Eigen::MatrixXf>> loaded_;
+  Tensor images_, first_image_, labels_;  // [distinct * n, inputs]; [K, 1], of each network; [K, n]
+  Tensor errors_, cross_entropy_;         // [K], sums of the current epoch
+  std::unique_ptr<StepGraphs> graphs_;    // on a GPU
+  std::map<int64_t, Tensor> chosen_;      // the examples of a recorded step
+  Index update_in_task_ = 0;
+  bool restored_ = false;
+  std::vector<std::uint8_t> diverged_;
+};
+
+TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task& task,
+                       const TorchOptions& options)
+    : configurations_(configurations.begin(), configurations.end()),
+      options_(options),
+      classes_(task.classes),
+      diverged_(configurations.size()) {
+  if (configurations_.empty()) throw std::invalid_argument("make_torch_group: no configurations");
+  for (const Configuration& c : configurations_)
+    if (group_key(c) != group_key(common()))
+      throw std::invalid_argument("make_torch_group: run " + run_name(c) + " and run " + run_name(common()) +
+                                  " differ in more than activation, regulariser, strength and seed");
+  if (const std::string problem = device_problem(options.device); !problem.empty())
+    throw std::invalid_argument(problem);
+  real_ = at::TensorOptions()
+              .device(at::Device(options.device))
+              .dtype(options.in_double ? at::kDouble : at::kFloat);
+  whole_ = real_.dtype(at::kLong);
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::set_num_threads(1);  // groups share the processors, and the numbers must not depend on how
+
+  std::vector<Activation> activations;
+  for (const Configuration& c : configurations_) activations.push_back(activation_of(c.activation));
+  const bool rank_of_weights = common().rank_parameters == "weights";
+  if (common().architecture == "mlp") {
+    std::vector<int64_t> widths{task.inputs->rows()};
+    widths.insert(widths.end(), place(common().depth), common().width);
+    widths.push_back(classes_);
+    network_ =
+        std::make_unique<StackedMlp>(widths, activations, common().leaky_slope, rank_of_weights, real_);
+  } else {
+    check_images(task);
+    const Architecture architecture{common().architecture, common().stem, common().batch_norm != "none",
+                                    task.shape, classes_};
+    network_ = std::make_unique<StackedConvolution>(architecture, activations, common().leaky_slope,
+                                                    rank_of_weights, real_);
+  }
+  initialize();
+  const bool loops = real_.device().is_cpu() && !options.device_operations;
+  optimizer_.emplace(common(), network_->theta(), loops);
+  penalty_.emplace(configurations_, *initial_, loops);
+  std::vector<double> strengths;
+  bool any = false;
+  for (const Configuration& c : configurations_) {
+    const bool has = c.regularizer == "feature_rank";
+    any = any || has;
+    strengths.push_back(has ? c.strength : 0);
+  }
+  if (any)
+    feature_strengths_ = at::tensor(strengths, real_.dtype(at::kDouble)).view({size(), 1, 1});
+  else  // the eigenvectors of that one wait for the device
+    graphs_ = make_step_graphs(real_.device());
+  errors_ = at::zeros({size()}, real_.dtype(at::kDouble));
+  cross_entropy_ = at::zeros_like(errors_);
+}
+
+void TorchGroup::check_images(const Task& task) const {
+  if (task.shape.size() != task.inputs->rows())
+    throw std::invalid_argument("make_torch_group: " + common().architecture +
+                                " needs images, and inputs of " + std::to_string(task.inputs->rows()) +
+                                " features are none");
+  const Index last = task.size() % common().batch;
+  if (common().architecture == "resnet18" && common().batch_norm != "none" && common().last_batch == "keep" &&
+      (last == 1 || common().batch == 1))
+    throw std::invalid_argument("make_torch_group: batch norm cannot train on a batch of 1 image (" +
+                                std::to_string(task.size()) + " images in batches of " +
+                                std::to_string(common().batch) + "); --last-batch drop leaves it out");
+}
+
+// What a network of these shapes begins with, [parameters]; the same draws as those of EigenMlp.
+Tensor TorchGroup::draw(Generator generator) const {
+  const bool glorot = common().initialization.starts_with("glorot");
+  const bool is_uniform = common().initialization.ends_with("uniform");
+  Tensor values = at::empty({network_->theta().size()}, at::kFloat);
+  float* out = values.data_ptr<float>();
+  for (const TensorShape& shape : network_->theta().shapes()) {
+    const auto fan_in = static_cast<double>(shape.fan_in), fan_out = static_cast<double>(shape.fan_out);
+    const double variance = glorot ? 2 / (fan_in + fan_out) : 2 / fan_in;
+    const double bound = std::sqrt(3 * variance), deviation = std::sqrt(variance);
+    for (int64_t i = 0; i < shape.elements(); ++i)
+      *out++ = static_cast<float>(shape.fan_in == 0 ? shape.value
+                                  : is_uniform      ? uniform(generator, -bound, bound)
+                                                    : deviation * normal(generator));
+  }
+  return values;
+}
+
+void TorchGroup::initialize() {
+  for (Index k = 0; k < size(); ++k)
+    network_->theta().set_network(k, draw(stream(configurations_[place(k)].seed, "initialization")));
+  initial_.emplace(network_->theta().like());
+  initial_->flat().copy_(network_->theta().flat());
+}
+
+// the last layer as a network of this initialisation would begin with it, other numbers in every task
+void TorchGroup::reset_heads(Index task) {
+  for (Index k = 0; k < size(); ++k) {
+    const Tensor fresh =
+        draw(stream(configurations_[place(k)].seed, "head", static_cast<std::uint64_t>(task)));
+    int64_t end = fresh.size(0);
+    for (std::size_t t = network_->theta().tensors(); t-- > network_->theta().tensors() - 2;) {
+      const int64_t length = network_->theta().shapes()[t].elements();
+      network_->theta().rows(t).select(0, k).copy_(fresh.narrow(0, end - length, length));
+      end -= length;
+    }
+  }
+}
+
+void TorchGroup::load(std::span<const Task> tasks) {
+  const int64_t n = tasks[0].size(), inputs = tasks[0].inputs->rows();
+  std::vector<std::shared_ptr<const Eigen::MatrixXf>> distinct;
+  std::vector<int64_t> first;
+  std::vector<int64_t> labels;
+  for (const Task& task : tasks) {
+    const auto found = std::find(distinct.begin(), distinct.end(), task.inputs);
+    first.push_back((found - distinct.begin()) * n);
+    if (found == distinct.end()) distinct.push_back(task.inputs);
+    labels.insert(labels.end(), task.labels.begin(), task.labels.end());
+  }
+  const auto count = static_cast<int64_t>(distinct.size());
+  // the buffers stay where they are while their sizes do: recorded steps refer to them
+  if (!images_.defined() || images_.size(0) != count * n || labels_.size(1) != n) {
+    images_ = at::empty({count * n, inputs}, real_);
+    first_image_ = at::empty({size(), 1}, whole_);
+    labels_ = at::empty({size(), n}, whole_);
+    loaded_.clear();
+    if (graphs_) graphs_->clear();
+  }
+  labels_.copy_(at::tensor(labels, at::kLong).view({size(), n}));
+  if (distinct == loaded_) return;
+  for (int64_t i = 0; i < count; ++i)
+    images_.narrow(0, i * n, n)
+        .copy_(at::from_blob(const_cast<float*>(distinct[place(i)]->data()), {n, inputs}, at::kFloat));
+  first_image_.copy_(at::tensor(first, at::kLong).view({size(), 1}));
+  loaded_ = std::move(distinct);
+}
+
+Tensor TorchGroup::examples(const Tensor& chosen) const {
+  return images_.index_select(0, (chosen + first_image_).view({-1})).view({size(), chosen.size(1), -1});
+}
+
+// One update of every network by the examples chosen [K, n]. Nothing here waits for the device.
+void TorchGroup::step(const Tensor& chosen, bool sorts) {
+  const at::NoGradGuard no_grad;
+  const Tensor labels = labels_.gather(1, chosen);
+  const Tensor logits = network_->forward(examples(chosen), Pass::train).detach();
+  const Tensor log_normaliser = at::logsumexp(logits, {2});
+  const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
+  cross_entropy_.add_((log_normaliser - of_label).sum({1}, false, at::kDouble));
+  errors_.add_(logits.argmax(2).ne(labels).sum({1}, false, at::kDouble));
+  const Tensor slope = cross_entropy_slope(logits, labels).div_(static_cast<double>(chosen.size(1)));
+  network_->backward(slope, feature_strengths_.defined()
+                                ? feature_rank_slope(network_->features().detach(), feature_strengths_)
+                                : Tensor{});
+  if (sorts) penalty_->sort(network_->theta());
+  if (penalty_->any()) penalty_->add_gradient(network_->theta(), network_->gradient());
+  optimizer_->update(network_->gradient(), network_->theta(), penalty_->shrinkage());
+}
+
+Index TorchGroup::train(const Tensor& order) {
+  Index updates = 0;
+  for (int64_t first = 0; first < order.size(1); first += common().batch, ++updates, ++update_in_task_) {
+    const int64_t count = std::min<int64_t>(common().batch, order.size(1) - first);
+    const bool sorts = penalty_->sorts(update_in_task_);
+    if (!graphs_) {
+      step(order.narrow(1, first, count).contiguous(), sorts);
+      continue;
+    }
+    const int64_t kind = 2 * count + sorts;
+    Tensor& chosen = chosen_[kind];
+    if (!chosen.defined()) chosen = at::empty({size(), count}, whole_);
+    chosen.copy_(order.narrow(1, first, count));
+    graphs_->step(kind, [&] { step(chosen, sorts); });
+  }
+  return updates;
+}
+
+std::vector<EpochReport> TorchGroup::train_epoch(std::span<const Task> tasks,
+                                                 std::span<const std::vector<Index>> orders) {
+  if (update_in_task_ == 0) load(tasks);
+  const auto length = static_cast<int64_t>(orders[0].size());
+  Tensor order = at::empty({size(), length}, at::kLong);
+  for (Index k = 0; k < size(); ++k)
+    std::copy(orders[place(k)].begin(), orders[place(k)].end(), order.data_ptr<int64_t>() + k * length);
+  order = order.to(real_.device());
+  errors_.zero_();
+  cross_entropy_.zero_();
+  const Tensor l1_before = optimizer_->update_l1().clone();
+  Index updates = 0;
+  if (graphs_)
+    graphs_->epoch([&] { updates = train(order); });
+  else
+    updates = train(order);
+  const Tensor l1 = (optimizer_->update_l1() - l1_before).cpu(), errors = errors_.cpu(),
+               cross_entropy = cross_entropy_.cpu();
+  std::vector<EpochReport> reports;
+  for (Index k = 0; k < size(); ++k) {
+    const EpochReport report{updates, errors.data_ptr<double>()[k], cross_entropy.data_ptr<double>()[k],
+                             l1.data_ptr<double>()[k]};
+    if (!std::isfinite(report.cross_entropy) || !std::isfinite(report.update_l1)) diverged_[place(k)] = 1;
+    reports.push_back(report);
+  }
+  return reports;
+}
+
+template <class Visit>
+void TorchGroup::pass_over_all(Index size_of_tasks, Visit visit) {
+  const at::NoGradGuard no_grad;
+  const int64_t block = std::max<int64_t>(1, network_->examples_at_once() / size());
+  for (int64_t first = 0; first < size_of_tasks; first += block) {
+    const int64_t count = std::min<int64_t>(block, size_of_tasks - first);
+    const Tensor chosen = at::arange(first, first + count, whole_).expand({size(), count});
+    const Tensor logits = network_->forward(examples(chosen), Pass::measure);
+    visit(chosen, network_->features(), logits);
+  }
+}
+
+// The exact curvature of network k, by EigenMlp, as its owner measures it.
+std::vector<Metric> TorchGroup::exact_metrics(Index k, const Task& task) const {
+  const std::vector<std::string>& exact_names = exact_curvature_names();
+  if (diverged(k)) return undefined(exact_names);
+  std::vector<Index> widths{task.inputs->rows()};
+  widths.insert(widths.end(), place(common().depth), common().width);
+  widths.push_back(classes_);
+  EigenMlp<double> network(widths, activation_of(configurations_[place(k)].activation), common().leaky_slope);
+  const Tensor theta = network_->theta().network(k).to(at::kDouble);
+  network.theta() = Eigen::Map<const Eigen::VectorXd>(theta.data_ptr<double>(), theta.size(0));
+  Generator generator =
+      stream(configurations_[place(k)].seed, "sampled labels", static_cast<std::uint64_t>(task.number));
+  return named(exact_names, exact_curvature(network, task, common().threshold, generator));
+}
+
+const std::vector<std::string> start_names{
+    "ef_rank",      "ef_rank_relative",      "ef_rank_uncertain", "gradient_norm",       "overlap",
+    "feature_rank", "feature_rank_relative", "dormancy",          "per_sample_dormancy", "dormant_fraction"};
+
+std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task> tasks) {
+  load(tasks);
+  if (common().head == "reset" && tasks[0].number > 0) reset_heads(tasks[0].number);
+  // curvature: the Gram matrices of the per-sample gradients of the same few examples in every task
+  const Index n = tasks[0].size(), samples = std::min(common().rank_samples, n);
+  Tensor chosen = at::empty({size(), samples}, at::kLong);
+  for (Index k = 0; k < size(); ++k) {
+    std::vector<Index> order(place(n));
+    std::iota(order.begin(), order.end(), Index{0});
+    if (samples < n) {
+      Generator generator = stream(configurations_[place(k)].seed, "rank samples");
+      shuffle(order, generator);
+    }
+    std::copy(order.begin(), order.begin() + samples, chosen.data_ptr<int64_t>() + k * samples);
+  }
+  chosen = chosen.to(real_.device());
+  const Tensor grams = network_->gram(examples(chosen), labels_.gather(1, chosen)).cpu().contiguous();
+
+  // features of all of the tasks' images
+  std::vector<Tensor> parts;
+  pass_over_all(n, [&](const Tensor&, const Tensor& features, const Tensor&) {
+    parts.push_back(features.to(at::kCPU, at::kFloat));
+  });
+  const Tensor features = at::cat(parts, 1);
+
+  int64_t counted = 0;  // parameters in the gradients
+  for (const TensorShape& shape : network_->theta().shapes())
+    if (common().rank_parameters == "all" || shape.sizes.size() > 1) counted += shape.elements();
+  std::vector<std::vector<Metric>> result(place(size()));
+  parallel(size(), options_.threads, [&](Index k) {
+    auto& metrics = result[place(k)];
+    const Eigen::Map<const Eigen::MatrixXd> K(grams.data_ptr<double>() + k * samples * samples, samples,
+                                              samples);
+    const Tensor own = features.select(0, k).contiguous();
+    const Eigen::Map<const RowMajor> phi(own.data_ptr<float>(), n, own.size(1));
+    if (diverged(k) || !K.allFinite() || !phi.allFinite()) {
+      diverged_[place(k)] = 1;
+      metrics = undefined(start_names);
+    } else {
+      const auto rank = sagitta::symmetric_effective_rank(K, common().threshold,
+                                                          sagitta::gram_error(K, network_->widest_product()));
+      const auto represented = sagitta::feature_rank(phi, common().threshold);
+      const auto M = static_cast<double>(samples);
+      const double possible = std::min(M, static_cast<double>(counted));
+      metrics = named(start_names,
+                      {static_cast<double>(rank.rank), static_cast<double>(rank.rank) / possible,
+                       rank.certified() ? 0.0 : 1.0, std::sqrt(std::max(K.sum(), 0.0)) / M,
+                       sagitta::gradient_gram_overlap(K, common().threshold).value,
+                       static_cast<double>(represented.rank), represented.relative(), sagitta::dormancy(phi),
+                       sagitta::per_sample_dormancy(phi), sagitta::dormant_fraction(phi)});
+    }
+    if (common().curvature != "exact") return;
+    for (Metric& metric : exact_metrics(k, tasks[place(k)])) metrics.push_back(std::move(metric));
+  });
+  return result;
+}
+
+std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> tasks) {
+  // update_l1: the mean over the task's updates of the L1 norm of the change; *_mean: a parameter
+  const std::vector<std::string> names{"error",          "cross_entropy", "update_l1",
+                                       "update_l1_mean", "weight_l1",     "weight_l1_mean",
+                                       "weight_l2",      "distance_l2",   "distance_wasserstein"};
+  load(tasks);
+  Tensor errors = at::zeros_like(errors_), cross_entropy = at::zeros_like(errors_);
+  pass_over_all(tasks[0].size(), [&](const Tensor& chosen, const Tensor&, const Tensor& logits) {
+    const Tensor labels = labels_.gather(1, chosen);
+    const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
+    cross_entropy.add_((at::logsumexp(logits, {2}) - of_label).sum({1}, false, at::kDouble));
+    errors.add_(logits.argmax(2).ne(labels).sum({1}, false, at::kDouble));
+  });
+  const Tensor l1 = optimizer_->update_l1().cpu();
+  errors = errors.cpu();
+  cross_entropy = cross_entropy.cpu();
+  std::vector<std::vector<Metric>> result(place(size()));
+  parallel(size(), options_.threads, [&](Index k) {
+    const double entropy = cross_entropy.data_ptr<double>()[k];
+    if (!std::isfinite(entropy)) diverged_[place(k)] = 1;
+    if (diverged(k)) {
+      result[place(k)] = undefined(names);
+      return;
+    }
+    const auto n = static_cast<double>(tasks[0].size()), d = static_cast<double>(parameters());
+    const auto vector = [](const Tensor& values) {
+      return Eigen::Map<const Eigen::VectorXd>(values.data_ptr<double>(), values.size(0));
+    };
+    const Tensor now = network_->theta().network(k).to(at::kDouble),
+                 then = initial_->network(k).to(at::kDouble);
+    const auto theta = vector(now), initial = vector(then);
+    double wasserstein = 0;
+    Index start = 0;
+    for (const TensorShape& shape : network_->theta().shapes()) {
+      const Index length = shape.elements();
+      wasserstein +=
+          sagitta::WassersteinPenalty(initial.segment(start, length)).value(theta.segment(start, length));
+      start += length;
+    }
+    const double weight = sagitta::l1_norm(theta);
+    const double update =
+        update_in_task_ == 0 ? nan : l1.data_ptr<double>()[k] / static_cast<double>(update_in_task_);
+    result[place(k)] =
+        named(names, {errors.data_ptr<double>()[k] / n, entropy / n, update, update / d, weight, weight / d,
+                      sagitta::l2_norm(theta), sagitta::l2_distance(theta, initial), std::sqrt(wasserstein)});
+  });
+  return result;
+}
+
+// A network's part of everything that changes, on the host.
+std::vector<std::byte> TorchGroup::state(Index network) const {
+  Writer writer;
+  writer(diverged_[place(network)]);
+  writer(optimizer_->step().item<double>());
+  for (const Stack* stack : changing()) {
+    const Tensor values = stack->network(network);
+    writer(std::span(static_cast<const std::byte*>(values.data_ptr()), values.nbytes()));
+  }
+  return writer.take();
+}
+
+void TorchGroup::restore(Index network, std::span<const std::byte> state) {
+  Reader reader(state);
+  reader(diverged_[place(network)]);
+  double step = 0;
+  reader(step);
+  if (restored_ && step != optimizer_->step().item<double>())
+    throw std::runtime_error("Learner::restore: the networks of a group differ in their number of updates");
+  restored_ = true;
+  optimizer_->step().fill_(step);
+  for (const Stack* stack : changing()) {
+    Tensor values = at::empty({stack->size()}, stack->flat().options().device(at::kCPU));
+    reader(std::span(static_cast<std::byte*>(values.data_ptr()), values.nbytes()));
+    stack->set_network(network, values);
+  }
+  reader.finish();
+}
+
+}  // namespace
+
+std::string device_problem(const std::string& device) {
+  try {
+    const at::Device wanted(device);
+    if (wanted.is_cpu()) return "";
+    if (!wanted.is_cuda()) return "device \"" + device + "\": expected cpu, cuda or cuda:N";
+#ifdef SAGITTA_PAPER_CUDA
+    const std::string why = "it finds no GPU or no driver";
+#else
+    const std::string why = "it is built without CUDA";
+#endif
+    if (!at::hasCUDA())
+      return "device \"" + device + "\": no GPU can be used: LibTorch " TORCH_VERSION " was found, and " +
+             why;
+    const int count = static_cast<int>(at::detail::getCUDAHooks().getNumGPUs());
+    if (wanted.index() >= count)
+      return "device \"" + device + "\": there are " + std::to_string(count) + " GPUs, numbered from 0";
+    return "";
+  } catch (const c10::Error&) {
+    return "device \"" + device + "\": expected cpu, cuda or cuda:N";
+  }
+}
+
+std::unique_ptr<LearnerGroup> make_torch_group(std::span<const Configuration> configurations,
+                                               const Task& task, const TorchOptions& options) {
+  return std::make_unique<TorchGroup>(configurations, task, options);
+}
+
+}  // namespace paper
