@@ -93,7 +93,8 @@ TEST_CASE("TorchLearner: an update of gradient descent follows the gradient of t
     for (const std::string batch_norm : {"running", "none"}) {
       if (architecture == "cnn" && batch_norm == "none") continue;
       Configuration c = convolutional(architecture);
-      c.batch_norm = batch_norm, c.activation = "tanh", c.batch = c.images, c.optimizer = "sgd";
+      c.batch_norm = batch_norm, c.activation = "tanh", c.optimizer = "sgd";
+      c.batch = c.rank_samples = c.images;
       c.learning_rate = 1e-6;
       Experiment experiment({c}, {.in_double = true});
       const Index count = experiment.group().parameters();
