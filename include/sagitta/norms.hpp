@@ -24,9 +24,10 @@ void copy_as_doubles(const Eigen::DenseBase<Derived>& A, Index outer, Index firs
   const auto* values = a.data() + outer * a.outerStride() + first * step;
   Index i = 0;
   if (step == 1) {
-    constexpr Index lanes = 16;  // a known length, for packets also at -O2
-    for (; i + lanes <= n; i += lanes)
-      for (Index lane = 0; lane < lanes; ++lane) out[i + lane] = static_cast<double>(values[i + lane]);
+    constexpr Index strands = 16;  // a known length, for packets also at -O2
+    for (; i + strands <= n; i += strands)
+      for (Index strand = 0; strand < strands; ++strand)
+        out[i + strand] = static_cast<double>(values[i + strand]);
   }
   for (; i < n; ++i) out[i] = static_cast<double>(values[i * step]);
 }
@@ -96,10 +97,10 @@ void subtract(const Eigen::DenseBase<A>& a, const Eigen::DenseBase<B>& b, Index 
   const auto* y = b.derived().data() + outer * b.derived().outerStride() + first * b_step;
   Index i = 0;
   if (a_step == 1 && b_step == 1) {
-    constexpr Index lanes = 16;
-    for (; i + lanes <= n; i += lanes)
-      for (Index lane = 0; lane < lanes; ++lane)
-        out[i + lane] = static_cast<double>(x[i + lane]) - static_cast<double>(y[i + lane]);
+    constexpr Index strands = 16;
+    for (; i + strands <= n; i += strands)
+      for (Index strand = 0; strand < strands; ++strand)
+        out[i + strand] = static_cast<double>(x[i + strand]) - static_cast<double>(y[i + strand]);
   }
   for (; i < n; ++i) out[i] = static_cast<double>(x[i * a_step]) - static_cast<double>(y[i * b_step]);
 }

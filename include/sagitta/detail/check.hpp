@@ -67,14 +67,14 @@ bool all_finite(const Scalar* values, Index n) {
   using Bits = FloatBits<Scalar>;
   using Integer = typename Bits::Integer;
   constexpr Integer carry = Integer{1} << (std::numeric_limits<Scalar>::digits - 1);
-  constexpr Index lanes = 64 / sizeof(Scalar);
-  Integer seen[lanes] = {};
+  constexpr Index strands = 64 / sizeof(Scalar);
+  Integer seen[strands] = {};
   Index i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (Index lane = 0; lane < lanes; ++lane)  // of a known length: a packet also at -O2
-      seen[lane] |= (std::bit_cast<Integer>(values[i + lane]) & Bits::infinity) + carry;
+  for (; i + strands <= n; i += strands)
+    for (Index strand = 0; strand < strands; ++strand)  // of a known length: a packet also at -O2
+      seen[strand] |= (std::bit_cast<Integer>(values[i + strand]) & Bits::infinity) + carry;
   for (; i < n; ++i) seen[0] |= (std::bit_cast<Integer>(values[i]) & Bits::infinity) + carry;
-  for (Index lane = 1; lane < lanes; ++lane) seen[0] |= seen[lane];
+  for (Index strand = 1; strand < strands; ++strand) seen[0] |= seen[strand];
   return (seen[0] & Bits::sign) == 0;
 }
 

@@ -235,12 +235,12 @@ class OrderStatistics {
                             std::uint32_t* rank) {
     using namespace Eigen::internal;
     using Packet = typename packet_traits<Scalar>::type;
-    constexpr std::size_t lanes = packet_traits<Scalar>::size, packets = group / lanes;
-    static_assert(group % lanes == 0);
+    constexpr std::size_t strands = packet_traits<Scalar>::size, packets = group / strands;
+    static_assert(group % strands == 0);
     const Packet one = pset1<Packet>(Scalar(1));
     Packet xs[packets], counts[packets];
     for (std::size_t p = 0; p < packets; ++p) {
-      xs[p] = ploadu<Packet>(x + p * lanes);
+      xs[p] = ploadu<Packet>(x + p * strands);
       counts[p] = pset1<Packet>(static_cast<Scalar>(start));
     }
     const auto compare = [&](std::size_t i) {
@@ -250,7 +250,7 @@ class OrderStatistics {
     for (std::size_t i = 0; i < group; ++i) compare(i);
     for (std::size_t i = group; i < size; ++i) compare(i);
     alignas(64) Scalar smaller[group];
-    for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * lanes, counts[p]);
+    for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * strands, counts[p]);
     for (std::size_t i = 0; i < group; ++i)
       rank[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(smaller[i]));
   }
