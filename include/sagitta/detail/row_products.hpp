@@ -37,7 +37,7 @@ template <class Left, class Right>
 void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Right>& Y, bool symmetric,
                   RowPanels (&scratch)[2], Eigen::MatrixXd& out, Index threads = 1) {
   constexpr Index height = RowPanels::height, depth = RowPanels::depth;
-  constexpr Index smallest_shared = 400;  // panel pairs: below, threads cost more than they bring
+  constexpr Index smallest_shared_gram = 400;  // panel pairs: below, threads cost more than they bring
   const Index high = (X.rows() + height - 1) / height, wide = (Y.rows() + height - 1) / height;
   out.setZero(high * height, wide * height);
   for (Index first = 0; first < X.cols(); first += depth) {
@@ -45,7 +45,7 @@ void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Righ
     scratch[0].pack(X, first, count);
     if (!symmetric) scratch[1].pack(Y, first, count);
     const RowPanels& right = scratch[symmetric ? 0 : 1];
-    in_parallel(high * wide < smallest_shared ? 1 : threads, high, [&](Index I) {
+    in_parallel(high * wide < smallest_shared_gram ? 1 : threads, high, [&](Index I) {
       for (Index J = 0; J < (symmetric ? I + 1 : wide); ++J)
         add_product(out.data() + J * height * out.rows() + I * height, out.rows(), scratch[0].at(I), height,
                     right.at(J), height, 1, height, height, count);
