@@ -146,10 +146,10 @@ void correlate(const PlannedSetting& setting, const Archive& archive, std::ostre
       ranks.push_back(curvature);
     }
   }
-  if (errors.size() < 3) return;
+  const double correlation = spearman(errors, ranks);
+  if (errors.size() < 3 || !std::isfinite(correlation)) return;  // flat runs have none
   out << "(Spearman correlation of late error and late curvature over " << errors.size()
-      << " runs: " << std::fixed << std::setprecision(2) << spearman(errors, ranks) << std::defaultfloat
-      << ")\n";
+      << " runs: " << std::fixed << std::setprecision(2) << correlation << std::defaultfloat << ")\n";
 }
 
 }  // namespace

@@ -164,7 +164,7 @@ def draw_panel(axes, panel, lines):
     if all(math.isnan(y) for curve in panel["curves"] for y in curve["mean"]):
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_xticks([])
-    axes.set_title(literal(panel["title"]))
+    axes.set_title(literal("\n".join(textwrap.wrap(panel["title"], 34))))  # what the width of a panel holds
     axes.set_xlabel(literal(panel["xlabel"]), labelpad=2)
     axes.set_ylabel(literal(panel["ylabel"]), labelpad=3)
     axes.grid(color="#E4E4E4", linewidth=0.5)
