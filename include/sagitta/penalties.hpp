@@ -40,16 +40,16 @@ double sum_of_squares(const Eigen::DenseBase<Derived>& A, const char* function) 
   return sum;
 }
 
-// sum (a_i - b_i)^2 in double, in as many parts as a packet has lanes
+// sum (a_i - b_i)^2 in double, in as many parts as a packet has strands
 template <class Scalar>
 double sum_of_squared_differences(const Scalar* a, const Scalar* b, Index n) {
-  constexpr Index lanes = 8;
-  double sums[lanes] = {};
+  constexpr Index strands = 8;
+  double sums[strands] = {};
   Index i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (Index lane = 0; lane < lanes; ++lane) {
-      const double difference = static_cast<double>(a[i + lane]) - static_cast<double>(b[i + lane]);
-      sums[lane] += difference * difference;
+  for (; i + strands <= n; i += strands)
+    for (Index strand = 0; strand < strands; ++strand) {
+      const double difference = static_cast<double>(a[i + strand]) - static_cast<double>(b[i + strand]);
+      sums[strand] += difference * difference;
     }
   for (; i < n; ++i) {
     const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);

@@ -72,11 +72,11 @@ using SmallSquare = Eigen::Matrix<double, Band::width, Band::width>;
 // One pass over X a reflection: while rows are updated by one, their products with the next column x are
 // summed, g = X^T x. That gives |x| and, with v = (x - beta e) / s, the next X^T v = (g - beta X_head) / s.
 inline SmallSquare qr_by_rows(TallRows& X, Index first) {
-  constexpr Index width = Band::width, packets = width / lanes, piece = 128;
+  constexpr Index width = Band::width, packets = width / double_lanes, piece = 128;
   const Index N = X.rows();
   SmallSquare R = SmallSquare::Zero();
   alignas(64) double product[width] = {}, factor[width] = {};
-  Packet g[packets], w[packets];
+  DoublePacket g[packets], w[packets];
   const auto row = [&](Index i) { return X.data() + i * width; };
   for (Index k = -1; k < width; ++k) {
     const Index head = first + std::max<Index>(k, 0);
@@ -94,7 +94,7 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
       R(k, k) = beta;
     }
 #pragma GCC unroll 3
-    for (Index a = 0; a < packets; ++a) w[a] = load(factor + a * lanes);
+    for (Index a = 0; a < packets; ++a) w[a] = load(factor + a * double_lanes);
     std::fill(product, product + width, 0.0);
     const Index next = std::min(k + 1, width - 1);
     for (Index start = head; start < N; start += piece) {  // sums in pieces, as in add_product
@@ -103,22 +103,22 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
       for (Index i = start; i < std::min(start + piece, N); ++i) {
         double* x = row(i);
         const double v = k < 0 ? 0 : scale * (i == head ? x[k] - beta : x[k]);
-        const Packet minus_v = broadcast(-v);
-        Packet updated[packets];
+        const DoublePacket minus_v = broadcast(-v);
+        DoublePacket updated[packets];
 #pragma GCC unroll 3
         for (Index a = 0; a < packets; ++a) {
-          updated[a] = multiply_add(w[a], minus_v, load(x + a * lanes));
-          store(x + a * lanes, updated[a]);
+          updated[a] = multiply_add(w[a], minus_v, load(x + a * double_lanes));
+          store(x + a * double_lanes, updated[a]);
         }
         if (k >= 0) x[k] = v;
         if (i == head && k >= 0) continue;  // finished: a row of R
-        const Packet factor_next = broadcast(x[next]);
+        const DoublePacket factor_next = broadcast(x[next]);
 #pragma GCC unroll 3
         for (Index a = 0; a < packets; ++a) g[a] = multiply_add(updated[a], factor_next, g[a]);
       }
 #pragma GCC unroll 3
       for (Index a = 0; a < packets; ++a)
-        store(product + a * lanes, Eigen::internal::padd(load(product + a * lanes), g[a]));
+        store(product + a * double_lanes, Eigen::internal::padd(load(product + a * double_lanes), g[a]));
     }
     if (k >= 0) {
       double* at_head = row(head);

@@ -9,7 +9,7 @@ namespace sagitta::detail {
 
 // Vectors as long as the band is wide, as a few packets, aligned.
 struct BandVector {
-  static constexpr Index packets = Band::width / lanes;
+  static constexpr Index packets = Band::width / double_lanes;
   alignas(64) double values[Band::width];
 };
 
@@ -38,45 +38,46 @@ inline void reflect_both_sides(double* block, const BandVector& v) {
     for (Index i = width; i < 2 * width; ++i) result[static_cast<std::size_t>(i)] = 1;
     return result;
   }();
-  Packet reflection[packets], q[packets];
+  DoublePacket reflection[packets], q[packets];
 #pragma GCC unroll 3
   for (Index a = 0; a < packets; ++a) {
-    reflection[a] = load(v.values + a * lanes);
+    reflection[a] = load(v.values + a * double_lanes);
     q[a] = broadcast(0);
   }
   BandVector mirrored, w;
   for (Index c = 0; c < width; ++c) {  // q = L v and L^T v, of which both have the diagonal
     const double* column = block + c * stride;
-    const Packet factor = broadcast(v.values[c]);
-    Packet product = broadcast(0);
+    const DoublePacket factor = broadcast(v.values[c]);
+    DoublePacket product = broadcast(0);
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a) {
-      const Packet d = load_unaligned(column + a * lanes);
+      const DoublePacket d = load_unaligned(column + a * double_lanes);
       q[a] = multiply_add(d, factor, q[a]);
       product = multiply_add(d, reflection[a], product);
     }
     mirrored.values[c] = sum(product) - column[c] * v.values[c];
   }
-  Packet dot = broadcast(0);
+  DoublePacket dot = broadcast(0);
 #pragma GCC unroll 3
   for (Index a = 0; a < packets; ++a) {
-    q[a] = Eigen::internal::padd(q[a], load(mirrored.values + a * lanes));
+    q[a] = Eigen::internal::padd(q[a], load(mirrored.values + a * double_lanes));
     dot = multiply_add(q[a], reflection[a], dot);
   }
-  const Packet minus_half = broadcast(sum(dot) * -0.5);
+  const DoublePacket minus_half = broadcast(sum(dot) * -0.5);
 #pragma GCC unroll 3
   for (Index a = 0; a < packets; ++a) {
     q[a] = multiply_add(minus_half, reflection[a], q[a]);
-    store(w.values + a * lanes, q[a]);
+    store(w.values + a * double_lanes, q[a]);
   }
   for (Index c = 0; c < width; ++c) {  // D -= v w^T + w v^T
     double* column = block + c * stride;
-    const Packet v_c = broadcast(-v.values[c]), w_c = broadcast(-w.values[c]);
+    const DoublePacket v_c = broadcast(-v.values[c]), w_c = broadcast(-w.values[c]);
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a) {
-      const Packet below = load_unaligned(steps.data() + width - c + a * lanes);
-      const Packet change = multiply_add(reflection[a], w_c, Eigen::internal::pmul(q[a], v_c));
-      store_unaligned(column + a * lanes, multiply_add(change, below, load_unaligned(column + a * lanes)));
+      const DoublePacket below = load_unaligned(steps.data() + width - c + a * double_lanes);
+      const DoublePacket change = multiply_add(reflection[a], w_c, Eigen::internal::pmul(q[a], v_c));
+      store_unaligned(column + a * double_lanes,
+                      multiply_add(change, below, load_unaligned(column + a * double_lanes)));
     }
   }
 }
@@ -85,38 +86,38 @@ inline void reflect_both_sides(double* block, const BandVector& v) {
 // multiple of e_1, which is returned in v.
 inline void pass_bulge(double* block, BandVector& v) {
   constexpr Index width = Band::width, packets = BandVector::packets, stride = Band::stride();
-  Packet u[packets];
+  DoublePacket u[packets];
 #pragma GCC unroll 3
   for (Index a = 0; a < packets; ++a) u[a] = broadcast(0);
   for (Index c = 0; c < width; ++c) {
-    const Packet factor = broadcast(v.values[c]);
+    const DoublePacket factor = broadcast(v.values[c]);
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a)
-      u[a] = multiply_add(load_unaligned(block + c * stride + a * lanes), factor, u[a]);
+      u[a] = multiply_add(load_unaligned(block + c * stride + a * double_lanes), factor, u[a]);
   }
   BandVector x, next;
-  const Packet first = broadcast(-v.values[0]);
+  const DoublePacket first = broadcast(-v.values[0]);
 #pragma GCC unroll 3
   for (Index a = 0; a < packets; ++a)
-    store(x.values + a * lanes, multiply_add(u[a], first, load_unaligned(block + a * lanes)));
+    store(x.values + a * double_lanes, multiply_add(u[a], first, load_unaligned(block + a * double_lanes)));
   std::fill(block + 1, block + width, 0.0);
   block[0] = reflect_band(x, next);
-  Packet reflection[packets];
+  DoublePacket reflection[packets];
 #pragma GCC unroll 3
-  for (Index a = 0; a < packets; ++a) reflection[a] = load(next.values + a * lanes);
+  for (Index a = 0; a < packets; ++a) reflection[a] = load(next.values + a * double_lanes);
   for (Index c = 1; c < width; ++c) {
     double* column = block + c * stride;
-    const Packet factor = broadcast(-v.values[c]);
-    Packet e[packets], product = broadcast(0);
+    const DoublePacket factor = broadcast(-v.values[c]);
+    DoublePacket e[packets], product = broadcast(0);
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a) {
-      e[a] = multiply_add(u[a], factor, load_unaligned(column + a * lanes));
+      e[a] = multiply_add(u[a], factor, load_unaligned(column + a * double_lanes));
       product = multiply_add(e[a], reflection[a], product);
     }
-    const Packet minus = broadcast(-sum(product));
+    const DoublePacket minus = broadcast(-sum(product));
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a)
-      store_unaligned(column + a * lanes, multiply_add(reflection[a], minus, e[a]));
+      store_unaligned(column + a * double_lanes, multiply_add(reflection[a], minus, e[a]));
   }
   v = next;
 }

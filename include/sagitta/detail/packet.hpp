@@ -6,21 +6,25 @@
 // is compiled for allows, plain doubles where there are none.
 namespace sagitta::detail {
 
-using Packet = Eigen::internal::packet_traits<double>::type;
-inline constexpr Eigen::Index lanes = Eigen::internal::packet_traits<double>::size;
-static_assert(8 % lanes == 0, "the kernels work on blocks of eight numbers");
+using DoublePacket = Eigen::internal::packet_traits<double>::type;
+inline constexpr Eigen::Index double_lanes = Eigen::internal::packet_traits<double>::size;
+static_assert(8 % double_lanes == 0, "the kernels work on blocks of eight numbers");
 
 // `source` and `target` are aligned to a packet
-inline Packet load(const double* source) { return Eigen::internal::pload<Packet>(source); }
-inline void store(double* target, const Packet& value) { Eigen::internal::pstore(target, value); }
+inline DoublePacket load(const double* source) { return Eigen::internal::pload<DoublePacket>(source); }
+inline void store(double* target, const DoublePacket& value) { Eigen::internal::pstore(target, value); }
 // the same anywhere
-inline Packet load_unaligned(const double* source) { return Eigen::internal::ploadu<Packet>(source); }
-inline void store_unaligned(double* target, const Packet& value) { Eigen::internal::pstoreu(target, value); }
-inline Packet broadcast(double value) { return Eigen::internal::pset1<Packet>(value); }
+inline DoublePacket load_unaligned(const double* source) {
+  return Eigen::internal::ploadu<DoublePacket>(source);
+}
+inline void store_unaligned(double* target, const DoublePacket& value) {
+  Eigen::internal::pstoreu(target, value);
+}
+inline DoublePacket broadcast(double value) { return Eigen::internal::pset1<DoublePacket>(value); }
 // a * b + c
-inline Packet multiply_add(const Packet& a, const Packet& b, const Packet& c) {
+inline DoublePacket multiply_add(const DoublePacket& a, const DoublePacket& b, const DoublePacket& c) {
   return Eigen::internal::pmadd(a, b, c);
 }
-inline double sum(const Packet& a) { return Eigen::internal::predux(a); }
+inline double sum(const DoublePacket& a) { return Eigen::internal::predux(a); }
 
 }  // namespace sagitta::detail

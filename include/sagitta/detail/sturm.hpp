@@ -23,7 +23,7 @@ namespace sagitta::detail {
 class SturmSequence {
  public:
   // shifts that are worked on together: four packets hide the latency of each other's steps
-  static constexpr Index batch = 4 * lanes;
+  static constexpr Index batch = 4 * double_lanes;
 
   explicit SturmSequence(const Tridiagonal& T) : size_(T.diagonal.size()) {
     double bound = 0;  // Gershgorin
@@ -63,22 +63,24 @@ class SturmSequence {
  private:
   void count_batch(const double* shifts, double* changes) const {
     using namespace Eigen::internal;
-    constexpr Index packets = batch / lanes, stretch = 8;
-    const Packet sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1);
-    Packet x[packets], before[packets], now[packets], balance[packets];  // of signs kept against changed
+    constexpr Index packets = batch / double_lanes, stretch = 8;
+    const DoublePacket sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1);
+    DoublePacket x[packets], before[packets], now[packets],
+        balance[packets];  // of signs kept against changed
 #pragma GCC unroll 4
     for (Index s = 0; s < packets; ++s) {
-      x[s] = load(shifts + s * lanes);
+      x[s] = load(shifts + s * double_lanes);
       before[s] = broadcast(0);
       now[s] = one;
       balance[s] = broadcast(0);
     }
     for (Index first = 0; first < size_; first += stretch) {
       for (Index k = first; k < std::min(first + stretch, size_); ++k) {
-        const Packet d = broadcast(diagonal_[k]), minus_square = broadcast(k > 0 ? -squares_[k - 1] : 0);
+        const DoublePacket d = broadcast(diagonal_[k]),
+                           minus_square = broadcast(k > 0 ? -squares_[k - 1] : 0);
 #pragma GCC unroll 4
         for (Index s = 0; s < packets; ++s) {
-          const Packet next = multiply_add(psub(d, x[s]), now[s], pmul(minus_square, before[s]));
+          const DoublePacket next = multiply_add(psub(d, x[s]), now[s], pmul(minus_square, before[s]));
           balance[s] = padd(balance[s], por(pand(pxor(next, now[s]), sign), one));  // -1 or 1
           before[s] = now[s];
           now[s] = next;
@@ -86,14 +88,14 @@ class SturmSequence {
       }
 #pragma GCC unroll 4
       for (Index s = 0; s < packets; ++s) {
-        const Packet factor = pdiv(one, padd(pabs(before[s]), pabs(now[s])));
+        const DoublePacket factor = pdiv(one, padd(pabs(before[s]), pabs(now[s])));
         before[s] = pmul(before[s], factor);
         now[s] = pmul(now[s], factor);
       }
     }
-    const Packet n = broadcast(static_cast<double>(size_)), half = broadcast(0.5);
+    const DoublePacket n = broadcast(static_cast<double>(size_)), half = broadcast(0.5);
 #pragma GCC unroll 4
-    for (Index s = 0; s < packets; ++s) store(changes + s * lanes, pmul(half, psub(n, balance[s])));
+    for (Index s = 0; s < packets; ++s) store(changes + s * double_lanes, pmul(half, psub(n, balance[s])));
   }
 
   Index size_;

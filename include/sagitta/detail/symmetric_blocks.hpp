@@ -98,7 +98,7 @@ void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index
 
   for (Index j = first / group * group; j < padded; j += group) {
     double* columns[group];
-    Packet x_j[group], dot[group], factor[group][factors + 1];
+    DoublePacket x_j[group], dot[group], factor[group][factors + 1];
 #pragma GCC unroll 4
     for (Index c = 0; c < group; ++c) {
       columns[c] = A.column(j + c);
@@ -107,8 +107,8 @@ void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index
 #pragma GCC unroll 8
       for (int l = 0; l < factors; ++l) factor[c][l] = broadcast(-vectors[l ^ 1][j + c]);
     }
-    const auto updated = [&](Index c, Index i, const Packet* left) {
-      Packet a = load(columns[c] + i);
+    const auto updated = [&](Index c, Index i, const DoublePacket* left) {
+      DoublePacket a = load(columns[c] + i);
       if constexpr (Pairs > 0) {
 #pragma GCC unroll 8
         for (int l = 0; l < factors; ++l) a = multiply_add(left[l], factor[c][l], a);
@@ -117,22 +117,22 @@ void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index
       return a;
     };
     const auto rows = [&](Index i, auto below) {
-      Packet left[factors + 1];
+      DoublePacket left[factors + 1];
 #pragma GCC unroll 8
       for (int l = 0; l < factors; ++l) left[l] = load(vectors[l] + i);
-      Packet y_i = load(y.data() + i);
-      const Packet x_i = load(x.data() + i);
+      DoublePacket y_i = load(y.data() + i);
+      const DoublePacket x_i = load(x.data() + i);
 #pragma GCC unroll 4
       for (Index c = 0; c < group; ++c) {
-        const Packet a = updated(c, i, left);
+        const DoublePacket a = updated(c, i, left);
         y_i = multiply_add(a, x_j[c], y_i);
         if constexpr (below) dot[c] = multiply_add(a, x_i, dot[c]);
       }
       store(y.data() + i, y_i);
     };
     Index i = j / block * block;
-    for (const Index end = i + block; i < end; i += lanes) rows(i, std::false_type());
-    for (; i < padded; i += lanes) rows(i, std::true_type());
+    for (const Index end = i + block; i < end; i += double_lanes) rows(i, std::false_type());
+    for (; i < padded; i += double_lanes) rows(i, std::true_type());
 #pragma GCC unroll 4
     for (Index c = 0; c < group; ++c) mirrored[j + c] = detail::sum(dot[c]);
   }

@@ -14,10 +14,11 @@ namespace sagitta::detail {
 // roundings can all have one direction.
 inline void add_product(double* C, Index stride_C, const double* L, Index stride_L, const double* right,
                         Index step_k, Index step_j, Index rows, Index cols, Index depth) {
-  constexpr Index high = 3, wide = lanes == 8 ? 8 : 4;  // 24 of 32 registers with AVX-512, 12 of 16 without
+  constexpr Index high = 3,
+                  wide = double_lanes == 8 ? 8 : 4;  // 24 of 32 registers with AVX-512, 12 of 16 without
   for (Index j = 0; j < cols; j += wide)
-    for (Index i = 0; i < rows; i += high * lanes) {
-      Packet c[wide][high];
+    for (Index i = 0; i < rows; i += high * double_lanes) {
+      DoublePacket c[wide][high];
 #pragma GCC unroll 8
       for (Index b = 0; b < wide; ++b)
 #pragma GCC unroll 3
@@ -25,12 +26,12 @@ inline void add_product(double* C, Index stride_C, const double* L, Index stride
       const double* l = L + i;
       const double* r = right + j * step_j;
       for (Index k = 0; k < depth; ++k, l += stride_L, r += step_k) {
-        Packet left[high];
+        DoublePacket left[high];
 #pragma GCC unroll 3
-        for (Index a = 0; a < high; ++a) left[a] = load(l + a * lanes);
+        for (Index a = 0; a < high; ++a) left[a] = load(l + a * double_lanes);
 #pragma GCC unroll 8
         for (Index b = 0; b < wide; ++b) {
-          const Packet factor = broadcast(r[b * step_j]);
+          const DoublePacket factor = broadcast(r[b * step_j]);
 #pragma GCC unroll 3
           for (Index a = 0; a < high; ++a) c[b][a] = multiply_add(left[a], factor, c[b][a]);
         }
@@ -39,7 +40,7 @@ inline void add_product(double* C, Index stride_C, const double* L, Index stride
       for (Index b = 0; b < wide; ++b)
 #pragma GCC unroll 3
         for (Index a = 0; a < high; ++a) {
-          double* target = C + (j + b) * stride_C + i + a * lanes;
+          double* target = C + (j + b) * stride_C + i + a * double_lanes;
           store(target, Eigen::internal::padd(load(target), c[b][a]));
         }
     }
