@@ -110,7 +110,7 @@ def main():
     subjects = [source.name.split(".")[0] for source in sorted((root / "benchmarks").glob("*.bench.cpp"))]
     targets = [f"bench_{subject}" for subject in subjects if re.search(options.subject, subject)]
     call("cmake", "--build", build, "--target", *targets)
-    programs = [Program(build / target) for target in targets]
+    programs = [Program(build / "benchmarks" / target) for target in targets]
     peers = Peers(options.python)
     about = machine(peers)
     rows = []
