@@ -43,7 +43,7 @@ class Program:
     def measure(self, workload, scalar, once):
         """{route: [ms, result]} of one round"""
         seconds = [] if once else ["--benchmark_min_time=0.1"]
-        done = subprocess.run([str(self.path), f"--benchmark_filter=^{re.escape(workload)}/{scalar}/", *seconds,
+        done = subprocess.run([str(self.path), f"--benchmark_filter=^{workload}/{scalar}/", *seconds,
                                "--benchmark_format=json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               env=ONE_THREAD)
         if done.returncode != 0:
@@ -110,7 +110,7 @@ def main():
     subjects = [source.name.split(".")[0] for source in sorted((root / "benchmarks").glob("*.bench.cpp"))]
     targets = [f"bench_{subject}" for subject in subjects if re.search(options.subject, subject)]
     call("cmake", "--build", build, "--target", *targets)
-    programs = [Program(build / target) for target in targets]
+    programs = [Program(build / "benchmarks" / target) for target in targets]
     peers = Peers(options.python)
     about = machine(peers)
     rows = []
