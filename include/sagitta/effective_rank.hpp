@@ -35,8 +35,9 @@ namespace detail {
 // The rank of the |eigenvalues| of a scaled symmetric matrix, which is used up: by a few directions where
 // they certify a low rank, by counting eigenvalues where that certifies it, else by all of them.
 //   input_error: of A in norm;  semidefinite: whether A is positive semidefinite but for that error
-inline EffectiveRank symmetric_rank(SymmetricBlocks&& A, double threshold, double input_error,
-                                    bool semidefinite, Index threads) {
+template <class = void>
+EffectiveRank symmetric_rank(SymmetricBlocks&& A, double threshold, double input_error, bool semidefinite,
+                             Index threads) {
   const Index n = A.size();
   if (threshold < 1)
     if (const auto certified = low_rank(A, threshold, input_error, semidefinite)) return *certified;
@@ -89,7 +90,8 @@ namespace detail {
 // The effective rank of a scaled m x n matrix by the eigenvalues of its smaller Gram matrix, which is several
 // times faster than singular values are. An eigenvalue that is off by delta moves its square root sigma by at
 // most min(delta / sigma, sqrt(delta)), which the bracket includes.
-inline EffectiveRank effective_rank_by_gram(const Eigen::MatrixXd& A, double threshold) {
+template <class = void>
+EffectiveRank effective_rank_by_gram(const Eigen::MatrixXd& A, double threshold) {
   const Index small = std::min(A.rows(), A.cols()), large = std::max(A.rows(), A.cols());
   const Eigen::MatrixXd K = A.rows() <= A.cols() ? row_gram(A) : row_gram(A.transpose());
   // entry (i, j) of K is off by about sqrt(large) eps |a_i| |a_j|, so K by that times its trace

@@ -99,8 +99,9 @@ Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> cross_en
 namespace detail {
 
 // rank K, the Gram matrix of `parameters` x M gradients, known to within `error`
-inline EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double error, double threshold,
-                                   Index threads) {
+template <class = void>
+EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double error, double threshold,
+                            Index threads) {
   check_threshold(threshold, "fisher_rank");
   EffectiveRank result = symmetric_rank(K, threshold, error, true, threads, "fisher_rank");
   result.max_rank = std::min(K.rows(), parameters);

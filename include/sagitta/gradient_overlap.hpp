@@ -116,7 +116,8 @@ namespace detail {
 // g^T H_k g / (|g| |H_k g|) from the Gauss rule of g's spectral measure, H cut below `modulus`. On the
 // positive and on the negative side the cut can be moved by one node outwards (+1) or inwards (-1). 0 where
 // nothing is left.
-inline double truncated_overlap(const Quadrature& rule, double modulus, int positive = 0, int negative = 0) {
+template <class = void>
+double truncated_overlap(const Quadrature& rule, double modulus, int positive = 0, int negative = 0) {
   double projected = 0, square = 0;
   for (const double sign : {1.0, -1.0}) {
     std::vector<std::pair<double, double>> side;  // modulus and weight

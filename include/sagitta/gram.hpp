@@ -22,7 +22,8 @@ struct LayerTraceScalar<LayerTrace<Scalar>> {
 // Fills the upper triangle; a Gram matrix whose values no double can hold is an error, not a wrong rank.
 // largest: of the entries of the gradients, or a bound on it; a K of zeros is no underflow where that is
 // large
-inline void finish_gram(Eigen::MatrixXd& K, double largest) {
+template <class = void>
+void finish_gram(Eigen::MatrixXd& K, double largest) {
   K.triangularView<Eigen::StrictlyUpper>() = K.transpose();
   if (K.size() == 0) return;
   for (const double square : K.diagonal())  // one by one: a maximum passes over NaN

@@ -26,7 +26,8 @@ struct PartialSpectrum {
 //               j c each, c >= |C|_2 from its trace and Frobenius norm; or sqrt(j) |A|_F; or, above any
 //               sigma > c, where A has no more eigenvalues than T + e_m e_m^T |residual|^2 / (sigma - c)
 //               (inertia of the Schur complement), the larger of sigma and that matrix's eigenvalues.
-inline EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
+template <class = void>
+EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
   const Index n = known.n, m = known.m;
   const auto size = static_cast<double>(n), rest = static_cast<double>(n - m);
   const double beta = m > 0 ? known.off_diagonal[m - 1] : 0;

@@ -36,7 +36,8 @@ struct Quadrature {
 };
 
 // of a process's steps from `first` to before `last`
-inline Quadrature gauss_rule(const LanczosProcess& process, Index first, Index last) {
+template <class = void>
+Quadrature gauss_rule(const LanczosProcess& process, Index first, Index last) {
   const RitzValues ritz = ritz_values(process.diagonal.segment(first, last - first),
                                       process.off_diagonal.segment(first, last - first), 0);
   Quadrature rule{ritz.values, ritz.components.cwiseAbs2()};
@@ -61,7 +62,8 @@ double variance_of_mean(const Values& values, const Weights& weights, double N) 
 // The Gauss rule of steps `first` to before `last` of a process, which began in a random direction on what
 // the steps before have left. Where T is cut off, not decoupled, the outer eigenvalues' weights are put
 // right. scale: what moduli are divided by in the variance.
-inline EstimatedRule block_rule(const LanczosProcess& process, Index first, Index last, double scale) {
+template <class = void>
+EstimatedRule block_rule(const LanczosProcess& process, Index first, Index last, double scale) {
   const Index m = last - first;
   const double N = static_cast<double>(process.basis.rows() - first);
   EstimatedRule rule{gauss_rule(process, first, last), 0};
@@ -102,7 +104,8 @@ inline EstimatedRule block_rule(const LanczosProcess& process, Index first, Inde
 // invariant. Of the blocks of T each but the last holds eigenvalues of op, all of them exact; so a block's
 // rule only has to tell about what the blocks before it have left. The mean over the blocks weights each by
 // the inverse of its variance.
-inline Quadrature spectrum_rule(const LanczosProcess& process, Index m) {
+template <class = void>
+Quadrature spectrum_rule(const LanczosProcess& process, Index m) {
   const auto n = static_cast<double>(process.basis.rows());
   const double scale = process.size > 0 ? process.size : 1;
   Quadrature all{Eigen::VectorXd::Zero(m), Eigen::VectorXd::Zero(m)};
@@ -142,7 +145,8 @@ inline void check_steps(Index steps, Index least, const char* function) {
   if (steps < least) reject(function, "steps is ", steps, ", expected at least ", least);
 }
 
-inline SpectralDensity sorted_density(const Quadrature& rule, Index products) {
+template <class = void>
+SpectralDensity sorted_density(const Quadrature& rule, Index products) {
   const std::vector<Index> order = extreme_indices(rule.nodes, Extreme::smallest, rule.nodes.size());
   return {rule.nodes(order), rule.weights(order), products};
 }
@@ -154,7 +158,8 @@ struct Crossing {
   double rank = 0, modulus = 0, deviation = 0;
 };
 
-inline Crossing crossing(const Quadrature& rule, double n, double threshold) {
+template <class = void>
+Crossing crossing(const Quadrature& rule, double n, double threshold) {
   const std::vector<Index> order = extreme_indices(rule.nodes, Extreme::modulus, rule.nodes.size());
   if (order.empty()) return {};
   const double largest = std::abs(rule.nodes[order[0]]);
@@ -238,7 +243,8 @@ struct DensityCurve {
 // 1 and sum x y dx is the mean of the nodes whatever the width, and the variance is larger than that of the
 // nodes by width^2 and at most dx^2 / 4 (dx^2 / 6 where the width exceeds dx). Throws std::invalid_argument
 // for other points or width. O(points * nodes).
-inline DensityCurve density_curve(const SpectralDensity& density, double width, Index points = 512) {
+template <class = void>
+DensityCurve density_curve(const SpectralDensity& density, double width, Index points = 512) {
   if (!detail::is_finite(width) || width <= 0)
     detail::reject("density_curve", "width is ", width, ", expected a finite number > 0");
   if (points < 2) detail::reject("density_curve", "points is ", points, ", expected at least 2");

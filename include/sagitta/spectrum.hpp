@@ -19,7 +19,8 @@ struct Spectrum {
 };
 
 // eigenvalues of a scaled symmetric matrix by its tridiagonal form
-inline Spectrum symmetric_spectrum(Tridiagonal T) {
+template <class = void>
+Spectrum symmetric_spectrum(Tridiagonal T) {
   const bool converged = diagonalize(T);
   std::sort(T.diagonal.begin(), T.diagonal.end(), std::greater<>());
   const Index n = T.diagonal.size();
@@ -28,7 +29,8 @@ inline Spectrum symmetric_spectrum(Tridiagonal T) {
   return {std::move(T.diagonal), error};
 }
 
-inline Spectrum singular_spectrum(const Eigen::MatrixXd& A) {
+template <class = void>
+Spectrum singular_spectrum(const Eigen::MatrixXd& A) {
   bool converged = true;
   Eigen::VectorXd values = A.rows() >= A.cols() ? tall_singular_values(A, converged)
                                                 : tall_singular_values(A.transpose(), converged);

@@ -71,7 +71,8 @@ using SmallSquare = Eigen::Matrix<double, Band::width, Band::width>;
 //
 // One pass over X a reflection: while rows are updated by one, their products with the next column x are
 // summed, g = X^T x. That gives |x| and, with v = (x - beta e) / s, the next X^T v = (g - beta X_head) / s.
-inline SmallSquare qr_by_rows(TallRows& X, Index first) {
+template <class = void>
+SmallSquare qr_by_rows(TallRows& X, Index first) {
   constexpr Index width = Band::width, packets = width / double_lanes, piece = 128;
   const Index N = X.rows();
   SmallSquare R = SmallSquare::Zero();
@@ -132,7 +133,8 @@ inline SmallSquare qr_by_rows(TallRows& X, Index first) {
 }
 
 // C += X^T Y over the rows from `first` on
-inline void add_inner_products(const TallRows& X, const TallRows& Y, Index first, SmallSquare& C) {
+template <class = void>
+void add_inner_products(const TallRows& X, const TallRows& Y, Index first, SmallSquare& C) {
   constexpr Index width = Band::width, piece = 128;
   for (; first < X.rows(); first += piece)
     add_product(C.data(), width, X.data() + first * width, width, Y.data() + first * width, width, 1, width,
@@ -140,7 +142,8 @@ inline void add_inner_products(const TallRows& X, const TallRows& Y, Index first
 }
 
 // Y += X C over the rows from `first` on; X.rows() - first is a multiple of 8
-inline void add_combinations(const TallRows& X, const SmallSquare& C, Index first, TallRows& Y) {
+template <class = void>
+void add_combinations(const TallRows& X, const SmallSquare& C, Index first, TallRows& Y) {
   constexpr Index width = Band::width;
   const SmallSquare transposed = C.transpose();  // a row of Y is a column of C^T X^T
   add_product(Y.data() + first * width, width, transposed.data(), width, X.data() + first * width, 1, width,
@@ -148,7 +151,8 @@ inline void add_combinations(const TallRows& X, const SmallSquare& C, Index firs
 }
 
 // T, upper triangular, of the product of reflections I - V T V^T: T^-1 + T^-T = V^T V
-inline SmallSquare compact_factor(const TallRows& V, Index first) {
+template <class = void>
+SmallSquare compact_factor(const TallRows& V, Index first) {
   SmallSquare M = SmallSquare::Zero(), T = SmallSquare::Identity();
   add_inner_products(V, V, first, M);
   for (Index j = 1; j < Band::width; ++j)
@@ -168,7 +172,8 @@ inline SmallSquare compact_factor(const TallRows& V, Index first) {
 // Strips of a few columns of tiles, of which a row finds its factors in cache, are dealt out to four groups,
 // there and back for an even load, each with a sum A V of its own: as many threads can share the work, and
 // any number of them gives the same bits.
-inline Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
+template <class = void>
+Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   constexpr Index width = Band::width, tile = SymmetricTiles::tile, area = tile * tile;
   const Index n = A.size();
   SymmetricTiles tiles(A);

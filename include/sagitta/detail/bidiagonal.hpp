@@ -61,7 +61,8 @@ double reflect(Vector&& x) {
 // of rows whose factors are stacked and reduced in turn: rounding then does not grow with m. The error of
 // each is at most value_error(n, sigma_1). About 2 m n^2 + 8/3 n^3 operations. `converged` becomes false
 // where the iteration failed.
-inline Eigen::VectorXd tall_singular_values(Eigen::MatrixXd A, bool& converged) {
+template <class = void>
+Eigen::VectorXd tall_singular_values(Eigen::MatrixXd A, bool& converged) {
   const Index n = A.cols();
   const Index block = std::max<Index>(4 * n, 256);
   while (A.rows() > block) {

@@ -33,8 +33,9 @@ struct RankBounds {
   Index lower = 0, upper = 0;
 };
 
-inline RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, double threshold,
-                              double tau) {
+template <class = void>
+RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, double threshold,
+                       double tau) {
   const Index n = low.size();
   // sums of the tail from the small end, so that a long tail of small values is not rounded away
   Eigen::VectorXd least(n), most(n);
@@ -62,8 +63,9 @@ inline double sum_noise(Index n) { return 4 * static_cast<double>(n) * epsilon; 
 // The rank of exact values that lie within errors[i] of values[i] (descending, >= 0, scaled), with its
 // bracket. Threshold 1, where no sum exceeds the total, counts the values above rounding instead; threshold 0
 // gives 1.
-inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::VectorXd& errors,
-                                    double threshold, Index max_rank) {
+template <class = void>
+EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::VectorXd& errors, double threshold,
+                             Index max_rank) {
   const Index n = values.size();
   EffectiveRank result{.max_rank = max_rank};
   const double total = values.sum();
@@ -96,8 +98,8 @@ inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::
   return result;
 }
 
-inline EffectiveRank bracketed_rank(const Eigen::VectorXd& values, double error, double threshold,
-                                    Index max_rank) {
+template <class = void>
+EffectiveRank bracketed_rank(const Eigen::VectorXd& values, double error, double threshold, Index max_rank) {
   return bracketed_rank(values, Eigen::VectorXd::Constant(values.size(), error), threshold, max_rank);
 }
 

@@ -14,7 +14,8 @@ struct BandVector {
 };
 
 // v with (I - v v^T) x = beta e_1, |v|^2 = 2; v = 0 where x is a multiple of e_1. Returns beta.
-inline double reflect_band(const BandVector& x, BandVector& v) {
+template <class = void>
+double reflect_band(const BandVector& x, BandVector& v) {
   const double head = x.values[0];
   double rest = 0;
   for (Index i = 1; i < Band::width; ++i) rest += x.values[i] * x.values[i];
@@ -31,7 +32,8 @@ inline double reflect_band(const BandVector& x, BandVector& v) {
 
 // D = (I - v v^T) D (I - v v^T) for the symmetric block whose lower triangle starts at `block`. What lies
 // above the diagonal there is zero (the unused ends of the columns of the band), and stays so.
-inline void reflect_both_sides(double* block, const BandVector& v) {
+template <class = void>
+void reflect_both_sides(double* block, const BandVector& v) {
   constexpr Index width = Band::width, packets = BandVector::packets, stride = Band::stride();
   static constexpr auto steps = [] {  // zeros, then ones: from `width - c` on, 1 at and below the diagonal
     std::array<double, 2 * width> result{};
@@ -84,7 +86,8 @@ inline void reflect_both_sides(double* block, const BandVector& v) {
 
 // E (I - v v^T) for the full block below, and then from the left the reflection that makes its first column a
 // multiple of e_1, which is returned in v.
-inline void pass_bulge(double* block, BandVector& v) {
+template <class = void>
+void pass_bulge(double* block, BandVector& v) {
   constexpr Index width = Band::width, packets = BandVector::packets, stride = Band::stride();
   DoublePacket u[packets];
 #pragma GCC unroll 3
@@ -126,7 +129,8 @@ inline void pass_bulge(double* block, BandVector& v) {
 // both sides that fills the block below the band, whose first column the next reflection reduces, and so on
 // to the end: the rest of the bulge waits for the columns to come. Leaves the first coordinate where it is.
 // About 6 n^2 width operations.
-inline Tridiagonal chase_bulges(Band& band) {
+template <class = void>
+Tridiagonal chase_bulges(Band& band) {
   constexpr Index width = Band::width;
   const Index n = band.size();
   Tridiagonal T{Eigen::VectorXd(n), Eigen::VectorXd(std::max<Index>(n - 1, 0))};

@@ -94,8 +94,9 @@ class CountedValues {
 // h wide leaves m h of doubt in a sum, which weighs 1 - t above the cut and t below it. Rounds of new edges
 // are spread so that the whole doubt shrinks fastest: an interval's share of them goes with the square root
 // of its weighted doubt (the least sum of doubt_i / pieces_i for a number of pieces).
-inline std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold, double input_error,
-                                                 Of of = Of::moduli) {
+template <class = void>
+std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold, double input_error,
+                                          Of of = Of::moduli) {
   const SturmSequence sturm(T);
   const Index n = T.diagonal.size();
   CountedValues values(sturm, of);

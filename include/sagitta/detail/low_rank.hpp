@@ -10,7 +10,8 @@
 namespace sagitta::detail {
 
 // Y = A X for width vectors, in tiles. 2 n^2 width operations, and one pass over A.
-inline void multiply_tall(const SymmetricBlocks& A, const TallRows& X, TallRows& Y) {
+template <class = void>
+void multiply_tall(const SymmetricBlocks& A, const TallRows& X, TallRows& Y) {
   constexpr Index width = Band::width, block = SymmetricBlocks::block, tile = SymmetricTiles::tile;
   const Index padded = A.padded(), stride = A.stride();
   Y.setZero();
@@ -32,7 +33,8 @@ inline void multiply_tall(const SymmetricBlocks& A, const TallRows& X, TallRows&
 }
 
 // Orthonormal columns that span at least those of X; X.rows() >= width.
-inline TallRows orthonormal_basis(TallRows X) {
+template <class = void>
+TallRows orthonormal_basis(TallRows X) {
   qr_by_rows(X, 0);
   const SmallSquare top = X.topRows<Band::width>().transpose();
   TallRows Q = TallRows::Zero(X.rows(), Band::width);
@@ -94,8 +96,9 @@ struct Subspace {
 //     (Li and Li 2005), or to within b, and all others of A are below c + b in modulus;
 //   the j largest moduli of A sum to at least those of T (Ky Fan), all of them to at least T's and C's and at
 //     most 2 sqrt(m) b more.
-inline std::optional<EffectiveRank> certify(const Subspace& known, Index n, double trace, double square,
-                                            double threshold, double input_error, bool semidefinite) {
+template <class = void>
+std::optional<EffectiveRank> certify(const Subspace& known, Index n, double trace, double square,
+                                     double threshold, double input_error, bool semidefinite) {
   const Index m = known.dimension();
   const auto rest = static_cast<double>(n - m), size = static_cast<double>(n);
   const double delta = value_error(n, std::sqrt(square)) + input_error;
@@ -137,8 +140,9 @@ inline std::optional<EffectiveRank> certify(const Subspace& known, Index n, doub
 // certain. A gate that costs n^2 keeps matrices out that cannot be: their rank is at least
 // (threshold tr A / |A|_F)^2, if they are positive semidefinite. After the first product a look at how much
 // of the trace the subspace holds ends vain attempts, and after the third certify has failed for good.
-inline std::optional<EffectiveRank> low_rank(const SymmetricBlocks& A, double threshold, double input_error,
-                                             bool semidefinite) {
+template <class = void>
+std::optional<EffectiveRank> low_rank(const SymmetricBlocks& A, double threshold, double input_error,
+                                      bool semidefinite) {
   constexpr Index width = Band::width;
   const Index n = A.size(), smallest = 192;
   if (n < smallest || threshold <= 0) return std::nullopt;

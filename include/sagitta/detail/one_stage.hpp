@@ -32,7 +32,8 @@ double reflect_symmetric(Vector&& x, Index head) {
 // both pass over A together. Half of the updates wait even longer: with one pair (v_1, w_1) outstanding,
 // A v = (stored A) v - v_1 (w_1^T v) - w_1 (v_1^T v), and the next pass applies two pairs. That halves what
 // is written, and the memory, not the arithmetic, is what this waits for. 4/3 n^3 operations.
-inline Tridiagonal reduce_in_one_stage(SymmetricBlocks& A) {
+template <class = void>
+Tridiagonal reduce_in_one_stage(SymmetricBlocks& A) {
   constexpr int most = 2;  // pairs that wait; measured: 1 is slower from n = 256, 3 and 4 below 512
   constexpr Index block = SymmetricBlocks::block;
   const Index n = A.size(), padded = A.padded();

@@ -17,7 +17,8 @@ struct SpectralMeasure {
 // both sides, the reduction of P A P to T leaves that axis in place, and so the components are |v| times the
 // first components of T's eigenvectors, which the QL iteration carries along as one row.
 // A: n x n, of which the lower triangle is read; v: n. Both scaled. About 4/3 n^3 operations.
-inline SpectralMeasure spectral_measure(Eigen::MatrixXd A, const Eigen::VectorXd& v) {
+template <class = void>
+SpectralMeasure spectral_measure(Eigen::MatrixXd A, const Eigen::VectorXd& v) {
   const Index n = A.rows();
   const double length = v.norm();
   if (n > 1 && length > 0) {

@@ -12,8 +12,9 @@ namespace sagitta::detail {
 // packet of L and each number of R that is fetched is used several times. The product is summed by itself: a
 // long sum that is added up from pieces of 128 or so rounds far less than one that goes through, whose
 // roundings can all have one direction.
-inline void add_product(double* C, Index stride_C, const double* L, Index stride_L, const double* right,
-                        Index step_k, Index step_j, Index rows, Index cols, Index depth) {
+template <class = void>
+void add_product(double* C, Index stride_C, const double* L, Index stride_L, const double* right,
+                 Index step_k, Index step_j, Index rows, Index cols, Index depth) {
   constexpr Index high = 3,
                   wide = double_lanes == 8 ? 8 : 4;  // 24 of 32 registers with AVX-512, 12 of 16 without
   for (Index j = 0; j < cols; j += wide)

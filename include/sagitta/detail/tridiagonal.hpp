@@ -13,13 +13,17 @@ inline constexpr Index smallest_shared_reduction = 1200;
 
 // Reduction of a scaled A, n x n, to tridiagonal form by reflections that leave the first coordinate where it
 // is. A is used up. Several threads share only the larger of two stages. About 4/3 n^3 operations.
-inline Tridiagonal tridiagonalize(SymmetricBlocks&& A, Index threads = 1) {
+template <class = void>
+Tridiagonal tridiagonalize(SymmetricBlocks&& A, Index threads = 1) {
   if (A.size() < smallest_two_stage) return reduce_in_one_stage(A);
   Band band = reduce_to_band(A, A.size() < smallest_shared_reduction ? 1 : threads);
   return chase_bulges(band);
 }
 
 // the same for a matrix, of which the lower triangle is read
-inline Tridiagonal tridiagonalize(const Eigen::MatrixXd& A) { return tridiagonalize(SymmetricBlocks(A)); }
+template <class = void>
+Tridiagonal tridiagonalize(const Eigen::MatrixXd& A) {
+  return tridiagonalize(SymmetricBlocks(A));
+}
 
 }  // namespace sagitta::detail

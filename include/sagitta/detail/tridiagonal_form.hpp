@@ -24,7 +24,8 @@ struct Tridiagonal {
 // Eigenvalues of T, unordered, by the implicit QL iteration with Wilkinson's shift. `row`, where given, is a
 // row vector x; it becomes x Z for the orthonormal eigenvectors Z of T: with x = e_1, their first components.
 // False where an eigenvalue did not converge in 60 sweeps (not seen). About 20 n^2 operations.
-inline bool diagonalize(Tridiagonal& T, Eigen::VectorXd* row = nullptr) {
+template <class = void>
+bool diagonalize(Tridiagonal& T, Eigen::VectorXd* row = nullptr) {
   const Index n = T.diagonal.size();
   Eigen::VectorXd& d = T.diagonal;
   Eigen::VectorXd& e = T.off_diagonal;
