@@ -5,15 +5,13 @@
 #include <stdexcept>
 
 #include "checkpoint.hpp"
-#include "exact_curvature.hpp"
-#include "learner.hpp"
+#include "eigen_mlp.hpp"
+#include "measurements.hpp"
 #include "optimizer.hpp"
 
 namespace paper {
 
 namespace {
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 // ---- regularisers ----
 
@@ -44,23 +42,6 @@ class WassersteinWithTargets {
   Index resort_every_;
   Eigen::VectorXf targets_;
 };
-
-std::vector<Metric> named(const std::vector<std::string>& names, const std::vector<double>& values) {
-  std::vector<Metric> metrics;
-  for (std::size_t i = 0; i < names.size(); ++i) metrics.push_back({names[i], values.at(i)});
-  return metrics;
-}
-
-std::vector<Metric> undefined(const std::vector<std::string>& names) {
-  return named(names, std::vector<double>(names.size(), nan));
-}
-
-std::vector<Index> network_widths(const Configuration& configuration, Index inputs, Index classes) {
-  std::vector<Index> widths{inputs};
-  widths.insert(widths.end(), static_cast<std::size_t>(configuration.depth), configuration.width);
-  widths.push_back(classes);
-  return widths;
-}
 
 // ---- the learner on the CPU ----
 
@@ -214,16 +195,8 @@ std::vector<Metric> MlpLearner::measure_start(const Task& task) {
   if (configuration_.head == "reset" && task.number > 0) reset_head(task.number);
   std::vector<Metric> metrics = measure_by_samples(task);
   if (configuration_.curvature != "exact") return metrics;
-  const std::vector<std::string>& names = exact_curvature_names();
-  std::vector<Metric> exact = undefined(names);
-  if (!diverged()) {
-    EigenMlp<double> network(network_widths(configuration_, task.inputs->rows(), task.classes),
-                             activation_of(configuration_.activation), configuration_.leaky_slope);
-    network.theta() = network_.theta().cast<double>();
-    Generator generator =
-        stream(configuration_.seed, "sampled labels", static_cast<std::uint64_t>(task.number));
-    exact = named(names, exact_curvature(network, task, configuration_.threshold, generator));
-  }
+  const std::vector<Metric> exact =
+      exact_metrics(configuration_, task, diverged(), network_.theta().cast<double>());
   metrics.insert(metrics.end(), exact.begin(), exact.end());
   return metrics;
 }
@@ -238,45 +211,23 @@ void MlpLearner::reset_head(Index task) {
 }
 
 std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
-  const std::vector<std::string> names{"ef_rank",
-                                       "ef_rank_relative",
-                                       "ef_rank_uncertain",
-                                       "gradient_norm",
-                                       "overlap",
-                                       "feature_rank",
-                                       "feature_rank_relative",
-                                       "dormancy",
-                                       "per_sample_dormancy",
-                                       "dormant_fraction"};
-  if (diverged()) return undefined(names);
+  if (diverged()) return undefined(start_names());
 
-  // curvature: the Gram matrix of the per-sample gradients of the same few examples in every task
-  std::vector<Index> examples(static_cast<std::size_t>(task.size()));
-  std::iota(examples.begin(), examples.end(), Index{0});
-  if (configuration_.rank_samples < task.size()) {
-    Generator generator = stream(configuration_.seed, "rank samples");
-    shuffle(examples, generator);
-    examples.resize(static_cast<std::size_t>(configuration_.rank_samples));
-  }
+  const std::vector<Index> examples = rank_examples(configuration_, task.size());
   batch_ = (*task.inputs)(Eigen::all, indices(examples));
   EpochReport unused;
   score(task.labels, examples, unused);
-  if (!std::isfinite(unused.cross_entropy)) return diverge(names);
+  if (!std::isfinite(unused.cross_entropy)) return diverge(start_names());
   network_.backward(logits_gradient_);
   auto traces = network_.traces();
-  auto counted = static_cast<double>(parameters());
-  if (configuration_.rank_parameters == "weights")
-    for (auto& trace : traces) {
-      trace.has_bias = false;
-      counted -= static_cast<double>(trace.backprops.cols());
-    }
+  Index counted = parameters(), widest = 1;
+  for (auto& trace : traces) {
+    widest = std::max(widest, trace.inputs.cols() + trace.backprops.cols());
+    if (configuration_.rank_parameters != "weights") continue;
+    trace.has_bias = false;
+    counted -= trace.backprops.cols();
+  }
   const Eigen::MatrixXd K = sagitta::gram(traces);
-  Index widest = 1;
-  for (const auto& trace : traces) widest = std::max(widest, trace.inputs.cols() + trace.backprops.cols());
-  const auto rank =
-      sagitta::symmetric_effective_rank(K, configuration_.threshold, sagitta::gram_error(K, widest));
-  const auto M = static_cast<double>(examples.size());
-  const double possible = std::min(M, counted);
 
   // features of all of the task's images, a row an example
   Eigen::MatrixXf features(task.size(), configuration_.width);
@@ -286,22 +237,12 @@ std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
     network_.forward(task.inputs->middleCols(first, count));
     features.middleRows(first, count) = network_.features().transpose();
   }
-  if (!features.allFinite()) return diverge(names);
-  const auto represented = sagitta::feature_rank(features, configuration_.threshold);
-  return named(names,
-               {static_cast<double>(rank.rank), static_cast<double>(rank.rank) / possible,
-                rank.certified() ? 0.0 : 1.0, std::sqrt(std::max(K.sum(), 0.0)) / M,
-                sagitta::gradient_gram_overlap(K, configuration_.threshold).value,
-                static_cast<double>(represented.rank), represented.relative(), sagitta::dormancy(features),
-                sagitta::per_sample_dormancy(features), sagitta::dormant_fraction(features)});
+  if (!features.allFinite()) return diverge(start_names());
+  return start_metrics(K, widest, counted, features, configuration_.threshold);
 }
 
 std::vector<Metric> MlpLearner::measure_end(const Task& task) {
-  // update_l1: the mean over the task's updates of the L1 norm of the change; *_mean: a parameter
-  const std::vector<std::string> names{"error",          "cross_entropy", "update_l1",
-                                       "update_l1_mean", "weight_l1",     "weight_l1_mean",
-                                       "weight_l2",      "distance_l2",   "distance_wasserstein"};
-  if (diverged()) return undefined(names);
+  if (diverged()) return undefined(end_names());
   EpochReport scores;
   std::vector<Index> examples;
   constexpr Index block = 1024;
@@ -312,17 +253,13 @@ std::vector<Metric> MlpLearner::measure_end(const Task& task) {
     batch_ = task.inputs->middleCols(first, count);
     score(task.labels, examples, scores);
   }
-  if (!std::isfinite(scores.cross_entropy)) return diverge(names);
-  const auto n = static_cast<double>(task.size()), d = static_cast<double>(parameters());
+  if (!std::isfinite(scores.cross_entropy)) return diverge(end_names());
   const Eigen::VectorXf& theta = network_.theta();
   double wasserstein = 0;
   for (Index t = 0; t < network_.tensors(); ++t)
     wasserstein += wasserstein_[static_cast<std::size_t>(t)].value(network_.tensor(theta, t));
-  const double weight = sagitta::l1_norm(theta);
-  const double update = updates_ == 0 ? nan : update_l1_ / static_cast<double>(updates_);
-  return named(names,
-               {scores.errors / n, scores.cross_entropy / n, update, update / d, weight, weight / d,
-                sagitta::l2_norm(theta), sagitta::l2_distance(theta, initial_), std::sqrt(wasserstein)});
+  return end_metrics({task.size(), scores.errors, scores.cross_entropy, updates_, update_l1_}, theta,
+                     initial_, wasserstein);
 }
 
 }  // namespace

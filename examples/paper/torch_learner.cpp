@@ -6,17 +6,14 @@
 #include <torch/version.h>
 
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <map>
-#include <mutex>
-#include <numeric>
 #include <sagitta/sagitta.hpp>
 #include <stdexcept>
-#include <thread>
 
 #include "checkpoint.hpp"
-#include "exact_curvature.hpp"
+#include "measurements.hpp"
+#include "parallel.hpp"
 #include "random.hpp"
 #include "torch_convolution.hpp"
 #include "torch_graph.hpp"
@@ -26,41 +23,7 @@ namespace paper {
 
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
 using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-std::vector<Metric> named(const std::vector<std::string>& names, const std::vector<double>& values) {
-  std::vector<Metric> metrics;
-  for (std::size_t i = 0; i < names.size(); ++i) metrics.push_back({names[i], values.at(i)});
-  return metrics;
-}
-std::vector<Metric> undefined(const std::vector<std::string>& names) {
-  return named(names, std::vector<double>(names.size(), nan));
-}
-
-// work(i) for i below count, on several threads
-template <class Work>
-void parallel(Index count, int threads, Work work) {
-  std::atomic<Index> next{0};
-  std::exception_ptr failure;
-  std::mutex mutex;
-  const auto run = [&] {
-    for (Index i = next++; i < count; i = next++) try {
-        work(i);
-      } catch (...) {
-        const std::scoped_lock lock(mutex);
-        if (!failure) failure = std::current_exception();
-        next = count;
-      }
-  };
-  {
-    std::vector<std::jthread> others;
-    for (int t = 1; t < std::min<Index>(threads, count); ++t) others.emplace_back(run);
-    run();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
 
 class TorchGroup : public LearnerGroup {
  public:
@@ -90,7 +53,6 @@ class TorchGroup : public LearnerGroup {
     return {&network_->theta(), &optimizer_->first(), &optimizer_->second(), &network_->statistics()};
   }
   void check_images(const Task& task) const;
-  std::vector<Metric> exact_metrics(Index k, const Task& task) const;
   Tensor draw(Generator generator) const;
   void initialize();
   void reset_heads(Index task);
@@ -147,11 +109,9 @@ TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task
   for (const Configuration& c : configurations_) activations.push_back(activation_of(c.activation));
   const bool rank_of_weights = common().rank_parameters == "weights";
   if (common().architecture == "mlp") {
-    std::vector<int64_t> widths{task.inputs->rows()};
-    widths.insert(widths.end(), place(common().depth), common().width);
-    widths.push_back(classes_);
-    network_ =
-        std::make_unique<StackedMlp>(widths, activations, common().leaky_slope, rank_of_weights, real_);
+    const std::vector<Index> widths = network_widths(common(), task.inputs->rows(), classes_);
+    network_ = std::make_unique<StackedMlp>(std::vector<int64_t>(widths.begin(), widths.end()), activations,
+                                            common().leaky_slope, rank_of_weights, real_);
   } else {
     check_images(task);
     const Architecture architecture{common().architecture, common().stem, common().batch_norm != "none",
@@ -339,25 +299,6 @@ void TorchGroup::pass_over_all(Index size_of_tasks, Visit visit) {
   }
 }
 
-// The exact curvature of network k, by EigenMlp, as its owner measures it.
-std::vector<Metric> TorchGroup::exact_metrics(Index k, const Task& task) const {
-  const std::vector<std::string>& exact_names = exact_curvature_names();
-  if (diverged(k)) return undefined(exact_names);
-  std::vector<Index> widths{task.inputs->rows()};
-  widths.insert(widths.end(), place(common().depth), common().width);
-  widths.push_back(classes_);
-  EigenMlp<double> network(widths, activation_of(configurations_[place(k)].activation), common().leaky_slope);
-  const Tensor theta = network_->theta().network(k).to(at::kDouble);
-  network.theta() = Eigen::Map<const Eigen::VectorXd>(theta.data_ptr<double>(), theta.size(0));
-  Generator generator =
-      stream(configurations_[place(k)].seed, "sampled labels", static_cast<std::uint64_t>(task.number));
-  return named(exact_names, exact_curvature(network, task, common().threshold, generator));
-}
-
-const std::vector<std::string> start_names{
-    "ef_rank",      "ef_rank_relative",      "ef_rank_uncertain", "gradient_norm",       "overlap",
-    "feature_rank", "feature_rank_relative", "dormancy",          "per_sample_dormancy", "dormant_fraction"};
-
 std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task> tasks) {
   load(tasks);
   if (common().head == "reset" && tasks[0].number > 0) reset_heads(tasks[0].number);
@@ -365,13 +306,8 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
   const Index n = tasks[0].size(), samples = std::min(common().rank_samples, n);
   Tensor chosen = at::empty({size(), samples}, at::kLong);
   for (Index k = 0; k < size(); ++k) {
-    std::vector<Index> order(place(n));
-    std::iota(order.begin(), order.end(), Index{0});
-    if (samples < n) {
-      Generator generator = stream(configurations_[place(k)].seed, "rank samples");
-      shuffle(order, generator);
-    }
-    std::copy(order.begin(), order.begin() + samples, chosen.data_ptr<int64_t>() + k * samples);
+    const std::vector<Index> order = rank_examples(configurations_[place(k)], n);
+    std::copy(order.begin(), order.end(), chosen.data_ptr<int64_t>() + k * samples);
   }
   chosen = chosen.to(real_.device());
   const Tensor grams = network_->gram(examples(chosen), labels_.gather(1, chosen)).cpu().contiguous();
@@ -395,31 +331,20 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
     const Eigen::Map<const RowMajor> phi(own.data_ptr<float>(), n, own.size(1));
     if (diverged(k) || !K.allFinite() || !phi.allFinite()) {
       diverged_[place(k)] = 1;
-      metrics = undefined(start_names);
+      metrics = undefined(start_names());
     } else {
-      const auto rank = sagitta::symmetric_effective_rank(K, common().threshold,
-                                                          sagitta::gram_error(K, network_->widest_product()));
-      const auto represented = sagitta::feature_rank(phi, common().threshold);
-      const auto M = static_cast<double>(samples);
-      const double possible = std::min(M, static_cast<double>(counted));
-      metrics = named(start_names,
-                      {static_cast<double>(rank.rank), static_cast<double>(rank.rank) / possible,
-                       rank.certified() ? 0.0 : 1.0, std::sqrt(std::max(K.sum(), 0.0)) / M,
-                       sagitta::gradient_gram_overlap(K, common().threshold).value,
-                       static_cast<double>(represented.rank), represented.relative(), sagitta::dormancy(phi),
-                       sagitta::per_sample_dormancy(phi), sagitta::dormant_fraction(phi)});
+      metrics = start_metrics(K, network_->widest_product(), counted, phi, common().threshold);
     }
     if (common().curvature != "exact") return;
-    for (Metric& metric : exact_metrics(k, tasks[place(k)])) metrics.push_back(std::move(metric));
+    const Tensor theta = network_->theta().network(k).to(at::kDouble);
+    const Eigen::Map<const Eigen::VectorXd> values(theta.data_ptr<double>(), theta.size(0));
+    for (Metric& metric : exact_metrics(configurations_[place(k)], tasks[place(k)], diverged(k), values))
+      metrics.push_back(std::move(metric));
   });
   return result;
 }
 
 std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> tasks) {
-  // update_l1: the mean over the task's updates of the L1 norm of the change; *_mean: a parameter
-  const std::vector<std::string> names{"error",          "cross_entropy", "update_l1",
-                                       "update_l1_mean", "weight_l1",     "weight_l1_mean",
-                                       "weight_l2",      "distance_l2",   "distance_wasserstein"};
   load(tasks);
   Tensor errors = at::zeros_like(errors_), cross_entropy = at::zeros_like(errors_);
   pass_over_all(tasks[0].size(), [&](const Tensor& chosen, const Tensor&, const Tensor& logits) {
@@ -436,10 +361,9 @@ std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> t
     const double entropy = cross_entropy.data_ptr<double>()[k];
     if (!std::isfinite(entropy)) diverged_[place(k)] = 1;
     if (diverged(k)) {
-      result[place(k)] = undefined(names);
+      result[place(k)] = undefined(end_names());
       return;
     }
-    const auto n = static_cast<double>(tasks[0].size()), d = static_cast<double>(parameters());
     const auto vector = [](const Tensor& values) {
       return Eigen::Map<const Eigen::VectorXd>(values.data_ptr<double>(), values.size(0));
     };
@@ -454,12 +378,9 @@ std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> t
           sagitta::WassersteinPenalty(initial.segment(start, length)).value(theta.segment(start, length));
       start += length;
     }
-    const double weight = sagitta::l1_norm(theta);
-    const double update =
-        update_in_task_ == 0 ? nan : l1.data_ptr<double>()[k] / static_cast<double>(update_in_task_);
-    result[place(k)] =
-        named(names, {errors.data_ptr<double>()[k] / n, entropy / n, update, update / d, weight, weight / d,
-                      sagitta::l2_norm(theta), sagitta::l2_distance(theta, initial), std::sqrt(wasserstein)});
+    result[place(k)] = end_metrics(
+        {tasks[0].size(), errors.data_ptr<double>()[k], entropy, update_in_task_, l1.data_ptr<double>()[k]},
+        theta, initial, wasserstein);
   });
   return result;
 }

@@ -188,8 +188,10 @@ class StackedPenalty {
       Scalar* const out = target.data_ptr<Scalar>() + k * length;
       if (!Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>>(theta, length).isFinite().all())
         continue;
-      scratch.visit_sorted(theta, length, "StackedPenalty",
-                           [&](Index rank, Index index, Scalar) { out[index] = initial[rank]; });
+      scratch.match(theta, length, initial, "StackedPenalty",
+                    [out](Index first, Index count, const Scalar* matches) {
+                      std::copy_n(matches, count, out + first);
+                    });
     }
   }
 
