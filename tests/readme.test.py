@@ -22,6 +22,14 @@ class Readme(unittest.TestCase):
         self.assertEqual(words, [line.split(":")[0] for line in printed.splitlines()])
         self.assertTrue(all(re.search(r": +-?\d", line) for line in printed.splitlines()))
 
+    def test_other_listings_are_lines_of_programs_that_are_built(self):
+        listings = re.findall(r"```cpp\n(.*?)```", readme, re.S)
+        lines = {line.strip() for path in ("examples/quick_start.cpp", "tests/consumer/libtorch.cpp")
+                 for line in (project / path).read_text().splitlines()}
+        self.assertEqual(len(listings), 2)
+        for line in "".join(listings).splitlines():
+            self.assertIn(line.strip(), lines | {""})
+
     def test_files_it_links_to_exist(self):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", readme):
             self.assertTrue((project / link).exists(), link)

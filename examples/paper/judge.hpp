@@ -115,8 +115,8 @@ struct Within {
   Curves errors;             // seed -> a value a step
 };
 
-// a needs fewer updates than b to come within .05 of the online error that both reach, the higher of the two at
-// the end of a task; paired by seed, as a claim with a sign.
+// a needs fewer updates than b to come within .05 of the online error that both reach, the higher of the two
+// at the end of a task; paired by seed, as a claim with a sign.
 Judgement judge_sooner(const Within& a, const Within& b);
 
 }  // namespace paper
