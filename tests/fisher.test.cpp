@@ -303,3 +303,16 @@ TEST_CASE("the Fisher's parts reject what they cannot answer") {
   const MatrixXf single = sagitta::softmax(MatrixXf(generate::matrix(draw, 20, 1000).cast<float>()));
   CHECK(sagitta::sample_labels(single, generator).size() == 20);
 }
+
+TEST_CASE("a rounding that no double can tell certifies nothing") {
+  // several positions and small weights: gradients are formed, and finite, where the bound on their rounding
+  // overflows
+  const Eigen::MatrixXd inputs = Eigen::MatrixXd::Constant(8, 2, 1e160),
+                        backprops = Eigen::MatrixXd::Constant(8, 2, 1e-170);
+  const std::vector<sagitta::LayerTrace<double>> layers{
+      {.inputs = inputs, .backprops = backprops, .positions = 4, .has_bias = false}};
+  const sagitta::EffectiveRank rank = sagitta::fisher_rank(layers);
+  CHECK(rank.rank == 1);
+  CHECK(rank.lower == 0);
+  CHECK(rank.upper == 2);
+}

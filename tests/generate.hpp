@@ -139,6 +139,19 @@ inline MatrixXd with_singular_values(Generator& generator, const VectorXd& value
   return U.leftCols(values.size()) * values.asDiagonal() * V.leftCols(values.size()).transpose();
 }
 
+// Q diag(values) Q^T by a few reflections, in extended precision up to the last rounding
+inline MatrixXd with_spectrum(Generator& generator, const VectorXd& values) {
+  using Vector = Eigen::Matrix<long double, Eigen::Dynamic, 1>;
+  Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic> A = values.cast<long double>().asDiagonal();
+  for (int reflection = 0; reflection < 3; ++reflection) {
+    Vector v = vector(generator, values.size()).cast<long double>();
+    v *= std::sqrt(2.0L) / v.norm();
+    const Vector q = A * v, w = q - q.dot(v) / 2 * v;
+    A -= v * w.transpose() + w * v.transpose();
+  }
+  return A.cast<double>();
+}
+
 inline VectorXd with_random_signs(Generator& generator, VectorXd values) {
   for (double& value : values) value *= uniform(generator, -1, 1) < 0 ? -1 : 1;
   return values;

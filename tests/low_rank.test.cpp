@@ -14,19 +14,6 @@ namespace {
 
 constexpr double eps = std::numeric_limits<double>::epsilon();
 
-// Q diag(values) Q^T, Q a few random reflections
-MatrixXd with_spectrum(generate::Generator& generator, const VectorXd& values) {
-  MatrixXd A = values.asDiagonal();
-  for (int reflection = 0; reflection < 3; ++reflection) {
-    VectorXd v = generate::vector(generator, values.size());
-    v *= std::sqrt(2.0) / v.norm();
-    VectorXd w = A * v;
-    w -= w.dot(v) / 2 * v;
-    A -= v * w.transpose() + w * v.transpose();
-  }
-  return A;
-}
-
 // few large values over a tail of one of several shapes
 VectorXd spectrum(generate::Generator& generator, int kind, Index n) {
   VectorXd s(n);
@@ -98,7 +85,7 @@ TEST_CASE("low ranks are certified, and right, with and without the knowledge of
     const bool semidefinite = trial % 2 == 0;
     if (!semidefinite)  // small values of either sign
       for (Index i = 8; i < n; ++i) s[i] *= generate::uniform(generator, -1, 1) < 0 ? -1 : 1;
-    SymmetricBlocks blocks(with_spectrum(generator, s));
+    SymmetricBlocks blocks(generate::with_spectrum(generator, s));
     const int exponent = blocks.scale("test", "A");
     const double threshold = std::vector<double>{0.5, 0.9, 0.99}[static_cast<std::size_t>(trial / 6 % 3)];
     const double input_error = trial % 5 == 0 ? 1e-9 * std::abs(s[0]) : 0;
@@ -127,7 +114,7 @@ TEST_CASE("what is not of low rank, or cannot be certified, is left to the full 
   generate::Generator generator(54);
   const Index n = 200;
   const auto attempt = [&](const VectorXd& s) {
-    SymmetricBlocks blocks(with_spectrum(generator, s));
+    SymmetricBlocks blocks(generate::with_spectrum(generator, s));
     blocks.scale("test", "A");
     return sagitta::detail::low_rank(blocks, 0.99, 0, true).has_value();
   };

@@ -63,19 +63,6 @@ EffectiveRank full_rank(const Tridiagonal& T, double threshold, double input_err
       values, sagitta::detail::value_error(n, n == 0 ? 0 : values[0]) + input_error, threshold, n);
 }
 
-// A = Q diag(values) Q^T by a few reflections, in extended precision up to the last rounding
-MatrixXd with_spectrum(generate::Generator& generator, const VectorXd& values) {
-  const Index n = values.size();
-  Extended A = values.cast<long double>().asDiagonal();
-  for (int reflection = 0; reflection < 3; ++reflection) {
-    Eigen::Matrix<long double, Eigen::Dynamic, 1> v = generate::vector(generator, n).cast<long double>();
-    v *= std::sqrt(2.0L) / v.norm();
-    const Eigen::Matrix<long double, Eigen::Dynamic, 1> q = A * v, w = q - q.dot(v) / 2 * v;
-    A -= v * w.transpose() + w * v.transpose();
-  }
-  return A.cast<double>();
-}
-
 // spectra of real numbers: decaying, clustered, graded, deficient, flat, tied, with one large value, random
 VectorXd spectrum(generate::Generator& generator, int kind, Index n) {
   VectorXd s(n);
@@ -175,7 +162,7 @@ TEST_CASE("reductions keep the eigenvalues, around every block's boundary") {
        {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24, 25, 26, 47, 48, 49, 50, 71, 72, 73, 95, 96, 97, 121, 144}) {
     for (int repeat = 0; repeat < 3; ++repeat) {
       VectorXd values = generate::with_random_signs(generator, spectrum(generator, kind++ % kinds, n));
-      const MatrixXd A = with_spectrum(generator, values);
+      const MatrixXd A = generate::with_spectrum(generator, values);
       std::sort(values.begin(), values.end());
       SymmetricBlocks blocks(A);
       check(sagitta::detail::reduce_in_one_stage(blocks), values, "one stage");
@@ -304,7 +291,7 @@ TEST_CASE("ranks by counting are those by all eigenvalues, wherever they are cer
     if (trial % 3 == 0) s = generate::with_random_signs(generator, s);
     Tridiagonal T{s, VectorXd::Zero(std::max<Index>(n - 1, 0))};
     if (trial % 2 == 0) {
-      SymmetricBlocks blocks(with_spectrum(generator, s));
+      SymmetricBlocks blocks(generate::with_spectrum(generator, s));
       T = sagitta::detail::reduce_in_one_stage(blocks);
     }
     const double threshold =

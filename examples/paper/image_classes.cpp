@@ -17,14 +17,15 @@ namespace fs = std::filesystem;
 // <number>.npy by number
 std::vector<std::pair<Index, fs::path>> class_files(const fs::path& place) {
   std::vector<std::pair<Index, fs::path>> files;
-  std::error_code ignored;
-  for (fs::directory_iterator entry(place / "classes", ignored), end; !ignored && entry != end;
-       entry.increment(ignored)) {
-    const std::string stem = entry->path().stem().string();
+  const fs::path folder = place / "classes";
+  if (!fs::is_directory(folder)) return files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string stem = entry.path().stem().string();
     Index number = 0;
     const auto [last, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
-    if (entry->path().extension() == ".npy" && error == std::errc{} && last == stem.data() + stem.size())
-      files.emplace_back(number, entry->path());
+    if (entry.path().extension() == ".npy" && error == std::errc{} && last == stem.data() + stem.size() &&
+        number >= 0)
+      files.emplace_back(number, entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -253,9 +253,9 @@ int main_(int count, char** arguments) {
   };
   CLI::App* list_command = app.add_subcommand("list", "List the figures");
   CLI::App* run_command = results(add_figures(app, options, "run", "Train the networks of figures"), false);
-  run_command->add_option(
-      "--data", options.data,
-      "folder with MNIST, or \"synthetic\"; else SAGITTA_DATA, a download, synthetic digits");
+  run_command->add_option("--data", options.data,
+                          "folder with mnist/, cifar10/, imagenet32/, or \"synthetic\"; else SAGITTA_DATA, a "
+                          "download, pictures of our own");
   run_command
       ->add_option("--learner", options.learner,
                    "eigen (CPU, fully connected), torch (batched networks), or auto: the faster one")

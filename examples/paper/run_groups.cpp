@@ -39,8 +39,7 @@ void check_learner(const RunnerOptions& options) {
     throw std::invalid_argument(
         (options.device != "cpu" ? "device \"" + options.device + "\"" : "learner \"torch\"") +
         ": this program was built without LibTorch; configure with -DSAGITTA_WITH_LIBTORCH=ON and LibTorch "
-        "on "
-        "CMAKE_PREFIX_PATH");
+        "on CMAKE_PREFIX_PATH");
 #endif
 }
 

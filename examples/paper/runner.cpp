@@ -105,6 +105,10 @@ class Training {
     const Configuration& common = configurations_[0];
     const Index size = tasks[0].size();
     const Index used = common.last_batch == "keep" ? size : size - size % common.batch;
+    if (used == 0)
+      throw std::invalid_argument("run_all: a task of " + std::to_string(size) +
+                                  " images has no whole batch of " + std::to_string(common.batch) +
+                                  ", expected one where the last is dropped");
 
     std::vector<FinishedTask> done;
     std::vector<OnlineCurve> curves;

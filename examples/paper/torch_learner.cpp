@@ -279,6 +279,10 @@ std::vector<EpochReport> TorchGroup::train_epoch(std::span<const Task> tasks,
                cross_entropy = cross_entropy_.cpu();
   std::vector<EpochReport> reports;
   for (Index k = 0; k < size(); ++k) {
+    if (diverged(k)) {  // learns no more
+      reports.emplace_back();
+      continue;
+    }
     const EpochReport report{updates, errors.data_ptr<double>()[k], cross_entropy.data_ptr<double>()[k],
                              l1.data_ptr<double>()[k]};
     if (!std::isfinite(report.cross_entropy) || !std::isfinite(report.update_l1)) diverged_[place(k)] = 1;
@@ -419,7 +423,8 @@ void TorchGroup::restore(Index network, std::span<const std::byte> state) {
 std::string device_problem(const std::string& device) {
   try {
     const at::Device wanted(device);
-    if (wanted.is_cpu()) return "";
+    if (device == "cpu") return "";
+    // results and groups know the processor by one name
     if (!wanted.is_cuda()) return "device \"" + device + "\": expected cpu, cuda or cuda:N";
 #ifdef SAGITTA_PAPER_CUDA
     const std::string why = "it finds no GPU or no driver";

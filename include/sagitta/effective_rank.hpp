@@ -39,10 +39,13 @@ template <class = void>
 EffectiveRank symmetric_rank(SymmetricBlocks&& A, double threshold, double input_error, bool semidefinite,
                              Index threads) {
   const Index n = A.size();
-  if (threshold < 1)
+  // an error that cannot be told excludes no rank
+  const bool known = is_finite(input_error);
+  if (!known) input_error = std::numeric_limits<double>::infinity();
+  if (threshold < 1 && known)
     if (const auto certified = low_rank(A, threshold, input_error, semidefinite)) return *certified;
   const Tridiagonal T = tridiagonalize(std::move(A), threads);
-  if (n > 0 && threshold < 1)
+  if (n > 0 && threshold < 1 && known)
     if (const auto certified = counted_rank(T, threshold, input_error)) return *certified;
   Spectrum spectrum = symmetric_spectrum(T);
   spectrum.values = spectrum.values.cwiseAbs();

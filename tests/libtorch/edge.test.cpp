@@ -417,3 +417,13 @@ TEST_CASE("measure: a frozen head, time first, a snapshot from elsewhere", "[edg
   CHECK(got.initial_distance_w2 == 0);
   CHECK(got.sampled_fisher_rank->rank > 0);
 }
+
+TEST_CASE("ranks of tensors of any scale; NaN is named", "[edge]") {
+  for (const double scale : {1e200, 1e-200, 1.0}) {
+    const auto rank = lt::symmetric_effective_rank(torch::eye(4, torch::kDouble) * scale);
+    CHECK(rank.rank == 4);
+    CHECK(rank.certified());
+  }
+  const std::string text = rejection([] { lt::symmetric_effective_rank(torch::full({2, 2}, NAN)); });
+  CHECK(holds(text, "NaN"));
+}

@@ -102,6 +102,15 @@ TEST_CASE("run_all: an error in one run reaches the caller", "[paper]") {
   CHECK_THROWS_AS(run(folder.path / "failing", 2, choice), std::invalid_argument);
 }
 
+TEST_CASE("run_all: a task without a whole batch is an error, not a run that learned nothing", "[paper]") {
+  const Folder folder;
+  Choice choice = tiny();
+  choice.overrides.emplace_back("batch", "41");
+  choice.overrides.emplace_back("last_batch", "drop");
+  CHECK_THROWS_AS(run(folder.path / "none.sqlite", 1, choice), std::invalid_argument);
+  CHECK(exported(folder.path / "none.sqlite").find("online_error") == std::string::npos);
+}
+
 TEST_CASE("operations: twice the epochs cost twice as much, and a sorting regulariser more", "[paper]") {
   Configuration c;
   const Dimensions size{784, 10, c.images, {1, 28, 28}};

@@ -210,6 +210,7 @@ TEST_CASE("TorchLearner: what cannot be trained is refused by name", "[paper][to
   };
   CHECK(message({a, b}, {}).find("differ in more than") != std::string::npos);
   CHECK(message({}, {}).find("no configurations") != std::string::npos);
+  CHECK(message({a}, {.device = "cpu:0"}).find("expected cpu, cuda or cuda:N") != std::string::npos);
   CHECK(message({a}, {.device = "gpu"}).find("expected cpu, cuda or cuda:N") != std::string::npos);
   CHECK(message({a}, {.device = "cuda:99"}).find("cuda:99") != std::string::npos);
   CHECK(message({a}, {}).empty());

@@ -207,8 +207,8 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
 
     in_parallel(threads, groups, [&](Index group) {
       TallRows& Y = products[static_cast<std::size_t>(group)];
-      Y.bottomRows(N - next).setZero();
       const Index first = next / tile;
+      Y.bottomRows(N - first * tile).setZero();
       for (Index strip = first / wide; strip * wide < count; ++strip) {
         const Index turn = strip % (2 * groups);
         if (std::min(turn, 2 * groups - 1 - turn) != group) continue;

@@ -10,11 +10,10 @@
 // has its rank. Equal elements rank by index, -0 equals +0. The array itself is never put in order.
 //
 // 1. Buckets. A non-decreasing map sends the values to some n / 12 buckets (n / 6 for double) of about equal
-// population. They are
-//    moved there in the order of their indices, and where each went is noted. The map is an estimate of the
-//    distribution function: a histogram of a sample over equal cells of the key (below), and a straight line
-//    within each cell. Keys are linear in the values within an octave and logarithmic from octave to octave,
-//    so a cell is a small part of an octave, where most densities hardly change.
+//    population. They are moved there in the order of their indices, and where each went is noted. The map is
+//    an estimate of the distribution function: a histogram of a sample over equal cells of the key (below),
+//    and a straight line within each cell. Keys are linear in the values within an octave and logarithmic
+//    from octave to octave, so a cell is a small part of an octave, where most densities hardly change.
 // 2. Ranks. In a bucket of m elements the rank of x among them is the number of smaller ones: m comparisons
 //    of a packet of x with one element each, without a branch. What lies behind the bucket is larger than
 //    all of it and counts nothing, so a fixed number of comparisons serves every m up to it. The counts of a

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <exception>
 #include <sagitta/detail/check.hpp>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -27,7 +27,7 @@ void in_parallel(Index threads, Index jobs, const Work& work) {
     others.reserve(static_cast<std::size_t>(threads - 1));
     try {
       for (; started < threads; ++started) others.emplace_back(share, started);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no more threads, or no memory for one
     }
   }
   share(0);

@@ -8,6 +8,7 @@ namespace sagitta::detail {
 // C += L R for small matrices in cache: the one kernel of the two-stage reduction.
 //   C: rows x cols, L: rows x depth, both in columns that are aligned to packets; rows is a multiple of 24,
 //   cols of 8, and R(k, j) = right[k * step_k + j * step_j] may lie anyhow
+// Nothing need be aligned: users can switch the alignment of Eigen's small matrices off.
 // Three packets times a few columns of the product stay in registers over the whole depth, so that each
 // packet of L and each number of R that is fetched is used several times. The product is summed by itself: a
 // long sum that is added up from pieces of 128 or so rounds far less than one that goes through, whose
@@ -29,7 +30,7 @@ void add_product(double* C, Index stride_C, const double* L, Index stride_L, con
       for (Index k = 0; k < depth; ++k, l += stride_L, r += step_k) {
         DoublePacket left[high];
 #pragma GCC unroll 3
-        for (Index a = 0; a < high; ++a) left[a] = load(l + a * double_lanes);
+        for (Index a = 0; a < high; ++a) left[a] = load_unaligned(l + a * double_lanes);
 #pragma GCC unroll 8
         for (Index b = 0; b < wide; ++b) {
           const DoublePacket factor = broadcast(r[b * step_j]);
@@ -42,7 +43,7 @@ void add_product(double* C, Index stride_C, const double* L, Index stride_L, con
 #pragma GCC unroll 3
         for (Index a = 0; a < high; ++a) {
           double* target = C + (j + b) * stride_C + i + a * double_lanes;
-          store(target, Eigen::internal::padd(load(target), c[b][a]));
+          store_unaligned(target, Eigen::internal::padd(load_unaligned(target), c[b][a]));
         }
     }
 }

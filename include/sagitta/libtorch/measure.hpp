@@ -27,8 +27,10 @@ struct MeasureOptions {
   int64_t batch_size = 0;  // samples in one forward pass; 0: all. Sampled Fisher, Gauss-Newton and sharpness
                            // always take all at once
   bool sampled_fisher = false;  // with labels from `generator`; for softmax classifiers
+  // of the softmax cross-entropy for whole numbers y, of the squared error for others, whatever `losses` says
   bool gauss_newton = false;
-  bool sharpness = false;  // the largest eigenvalue of the Hessian, by Lanczos; tens of products
+  // the largest eigenvalue of the Hessian, by Lanczos: tens of products; NaN where they do not converge
+  bool sharpness = false;
   at::Generator generator;
   uint64_t seed = 1;  // of the first Lanczos vector, and of the labels where no generator is given
   GramOptions gram;
@@ -305,9 +307,9 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
     std::mt19937_64 generator(options.seed);
     // products are in the model's precision, which bounds what can be asked for
     const double tolerance = parameters[0].scalar_type() == at::kDouble ? 1e-8 : 1e-4;
-    result.sharpness =
-        extreme_eigenpairs(hessian, 1, generator, {.extreme = Extreme::largest, .tolerance = tolerance})
-            .values[0];
+    const Eigenpairs top =
+        extreme_eigenpairs(hessian, 1, generator, {.extreme = Extreme::largest, .tolerance = tolerance});
+    if (top.converged) result.sharpness = top.values[0];
   }
   return result;
 }

@@ -85,7 +85,7 @@ inline at::Tensor run_forward(const Question& question, int64_t batch, const Par
 }
 
 inline void keep_gradients(const Coverage& coverage, KeptGradients& gradients) {
-  const bool harmless = TORCH_VERSION_MAJOR < 2 && coverage.slices;
+  const bool harmless = TORCH_VERSION_MAJOR < 2 && coverage.slices && !coverage.custom;
   if (coverage.custom || harmless) gradients.keep(harmless);
 }
 

@@ -25,7 +25,8 @@ inline double rounding_of(const at::Tensor& A, const Eigen::MatrixXd& K) {
                          : A.scalar_type() == at::kFloat ? 1.2e-7
                          : A.scalar_type() == at::kHalf  ? 1e-3
                                                          : 8e-3;
-  return 8 * epsilon * K.norm();
+  const double bound = 8 * epsilon * K.reshaped().stableNorm();
+  return sagitta::detail::is_finite(bound) ? bound : 0;  // then K is not finite, which the core tells
 }
 
 }  // namespace detail
@@ -38,7 +39,7 @@ inline double rounding_of(const at::Tensor& A, const Eigen::MatrixXd& K) {
 // 4/3 n^3 operations.
 inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double threshold = 0.99) {
   const Eigen::MatrixXd K = detail::on_host(A, "symmetric_effective_rank");
-  return sagitta::symmetric_effective_rank(K, threshold, K.allFinite() ? detail::rounding_of(A, K) : 0.0);
+  return sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(A, K));
 }
 
 // The effective rank of a Gram matrix, whose max_rank is min(N, number of parameters).
