@@ -64,7 +64,9 @@ std::string header(const std::string& shape, const std::string& descr = "|u1",
 }
 
 std::string record(int label, int value) {
-  return std::string(1, static_cast<char>(label)) + std::string(3072, static_cast<char>(value));
+  std::string bytes(1 + 3072, static_cast<char>(value));
+  bytes[0] = static_cast<char>(label);
+  return bytes;
 }
 
 std::string pixels_of(Index images, char first) {
