@@ -188,7 +188,7 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   for (Index c = 0; c < n; c += width) {
     const Index next = c + width, first_row = c / tile * tile;
     const auto fetch_panel = [&](Index I) {
-      alignas(64) double columns[tile * width];
+      alignas(64) double columns[std::size_t{tile * width}];
       const double* stored = tiles.at(I, c / tile) + (c - first_row) * tile;
       std::copy(stored, stored + tile * width, columns);
       if (waiting)

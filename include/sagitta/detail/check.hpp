@@ -68,7 +68,7 @@ bool all_finite(const Scalar* values, Index n) {
   using Integer = typename Bits::Integer;
   constexpr Integer carry = Integer{1} << (std::numeric_limits<Scalar>::digits - 1);
   constexpr Index strands = 64 / sizeof(Scalar);
-  Integer seen[strands] = {};
+  Integer seen[64 / sizeof(Scalar)] = {};
   Index i = 0;
   for (; i + strands <= n; i += strands)
     for (Index strand = 0; strand < strands; ++strand)  // of a known length: a packet also at -O2

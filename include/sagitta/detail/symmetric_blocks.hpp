@@ -83,7 +83,8 @@ inline int SymmetricBlocks::scale(const char* function, const char* argument) {
 // A -= sum over l of (v_l w_l^T + w_l v_l^T), then y = A x, in one pass: every element of the triangle is
 // fetched once for both, and serves the product twice, in its own row and mirrored in its column's.
 //   pairs: v_1, w_1, v_2, w_2, ... : padded() x 2 Pairs;  x, y, mirrored: padded() (mirrored is scratch)
-//   first: x and the pairs are zero above row `first`, and y is only computed from there on (from its block)
+//   first: x is zero above row `first`, columns before it are finished and not read, and y is only computed
+//     from there on (from its block)
 // (8 Pairs + 4) operations an element.
 template <int Pairs>
 void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index first,
@@ -91,14 +92,15 @@ void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index
   constexpr Index block = SymmetricBlocks::block,
                   group = 4;  // columns at a time, to reuse x, y and the pairs
   constexpr int factors = 2 * Pairs;
+  constexpr std::size_t room = factors + 1;  // an array of none is no array
   const Index padded = A.padded(), start = first / block * block;
   y.segment(start, padded - start).setZero();
-  const double* vectors[factors + 1] = {};
+  const double* vectors[room] = {};
   for (int l = 0; l < factors; ++l) vectors[l] = pairs.data() + l * pairs.rows();
 
   for (Index j = first / group * group; j < padded; j += group) {
     double* columns[group];
-    DoublePacket x_j[group], dot[group], factor[group][factors + 1];
+    DoublePacket x_j[group], dot[group], factor[group][room];
 #pragma GCC unroll 4
     for (Index c = 0; c < group; ++c) {
       columns[c] = A.column(j + c);
@@ -117,7 +119,7 @@ void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index
       return a;
     };
     const auto rows = [&](Index i, auto below) {
-      DoublePacket left[factors + 1];
+      DoublePacket left[room];
 #pragma GCC unroll 8
       for (int l = 0; l < factors; ++l) left[l] = load(vectors[l] + i);
       DoublePacket y_i = load(y.data() + i);
