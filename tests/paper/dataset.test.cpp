@@ -21,7 +21,7 @@ Bytes mnist_labels(const Bytes& labels) {
 }
 
 std::string load_message(const Folder& folder) {
-  return message([&] { paper::load_mnist(folder.path()); });
+  return message([&] { paper::load_mnist(folder.path); });
 }
 
 // the mean of a box, straight from the definition
@@ -92,15 +92,13 @@ TEST_CASE("load_mnist finds every spelling, in the folder and in its mnist") {
                                      "train-labels.idx1-ubyte", "train-labels.idx1-ubyte.gz"}) {
         const Folder folder;
         fs::create_directories(folder / place);
-        CHECK(!paper::has_mnist(folder.path()));
+        CHECK(!paper::has_mnist(folder.path));
         const auto is_gz = [](const std::string& name) { return name.ends_with(".gz"); };
-        write(folder.path() / place / image_name,
-              is_gz(image_name) ? gzipped(folder, image_file) : image_file);
-        CHECK(!paper::has_mnist(folder.path()));
-        write(folder.path() / place / label_name,
-              is_gz(label_name) ? gzipped(folder, label_file) : label_file);
-        CHECK(paper::has_mnist(folder.path()));
-        const Dataset data = paper::load_mnist(folder.path());
+        write(folder.path / place / image_name, is_gz(image_name) ? gzipped(folder, image_file) : image_file);
+        CHECK(!paper::has_mnist(folder.path));
+        write(folder.path / place / label_name, is_gz(label_name) ? gzipped(folder, label_file) : label_file);
+        CHECK(paper::has_mnist(folder.path));
+        const Dataset data = paper::load_mnist(folder.path);
         CHECK(data.name == "mnist");
         CHECK(data.height == 3);
         CHECK(data.width == 2);
@@ -123,10 +121,10 @@ TEST_CASE("load_mnist takes both files from one folder") {
   fs::create_directory(folder / "mnist");
   write(folder / "train-images-idx3-ubyte", mnist_images(3));
   write(folder / "mnist/train-labels-idx1-ubyte", mnist_labels({1, 2}));
-  CHECK(!paper::has_mnist(folder.path()));
+  CHECK(!paper::has_mnist(folder.path));
   write(folder / "mnist/train-images-idx3-ubyte", mnist_images(2));
-  CHECK(paper::has_mnist(folder.path()));
-  CHECK(paper::load_mnist(folder.path()).images.cols() == 2);
+  CHECK(paper::has_mnist(folder.path));
+  CHECK(paper::load_mnist(folder.path).images.cols() == 2);
 }
 
 TEST_CASE("load_mnist names what is missing or does not fit") {
@@ -135,11 +133,11 @@ TEST_CASE("load_mnist names what is missing or does not fit") {
   CHECK(!paper::has_mnist(folder / "absent"));
   CHECK_THROWS_AS(paper::load_mnist(folder / "absent"), std::runtime_error);
   CHECK(contains(load_message(folder),
-                 "load_mnist: " + folder.path().string() + ": found neither " + image_name));
+                 "load_mnist: " + folder.path.string() + ": found neither " + image_name));
   write(folder / image_name, mnist_images(3));
   CHECK(contains(load_message(folder), "found neither " + label_name));
   fs::create_directory(folder / label_name);  // a folder of that name is no file
-  CHECK(!paper::has_mnist(folder.path()));
+  CHECK(!paper::has_mnist(folder.path));
   fs::remove(folder / label_name);
 
   const std::string labels_at = "load_mnist: " + (folder / label_name).string() + ": ";

@@ -14,32 +14,11 @@
 #include <system_error>
 #include <vector>
 
+#include "folder.hpp"
+
 // Files for the tests of the readers: bytes, IDX headers, gzip, and what the errors say.
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
-
-// a folder of its own, gone with the test
-class Folder {
- public:
-  Folder() {
-    std::random_device random;  // only for a name that no other process has
-    do {
-      path_ = fs::temp_directory_path() / ("sagitta-dataset-" + std::to_string(random()));
-    } while (!fs::create_directory(path_));
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 inline void write(const fs::path& path, const Bytes& bytes) {
   std::ofstream file(path, std::ios::binary);

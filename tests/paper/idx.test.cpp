@@ -40,7 +40,7 @@ TEST_CASE("read_idx reads what was written, plain and gzip") {
 TEST_CASE("read_idx names a file that is absent, a folder or empty") {
   const Folder folder;
   CHECK(refused(folder / "absent", "cannot be opened"));
-  CHECK(refused(folder.path(), "is a folder"));
+  CHECK(refused(folder.path, "is a folder"));
   write(folder / "empty", {});
   CHECK(refused(folder / "empty", "is empty"));
   write(folder / "empty.gz", gzipped(folder, {}));

@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "folder.hpp"
 
 #include <unistd.h>
 
@@ -16,16 +17,6 @@ using namespace paper;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "sagitta-pictures-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
 
 void write(const fs::path& path, const std::string& bytes) {
   fs::create_directories(path.parent_path());

@@ -152,7 +152,7 @@ TEST_CASE("one program writes at a time, others read meanwhile", "[results]") {
     CHECK(reader.tasks_done("a") == 1);
   }
   fs::remove(folder / "link.db");
-  CHECK(folder.names() == std::vector<std::string>{"r.db"});  // nothing else is needed to read it
+  CHECK(names(folder) == std::vector<std::string>{"r.db"});  // nothing else is needed to read it
   Results again(folder / "r.db", Access::write);
   CHECK(again.tasks_done("a") == 1);
 }

@@ -91,7 +91,7 @@ TEST_CASE("a program that is killed while it commits loses that task alone", "[r
     commit(results, "a", 2, .75);
     CHECK(results.curve("a", "error", 10) == std::vector<double>{.5, .5, .75});
   }
-  CHECK(folder.names() == std::vector<std::string>{"r.db"});
+  CHECK(names(folder) == std::vector<std::string>{"r.db"});
 }
 
 TEST_CASE("a program that is killed while it creates the file leaves one that can be used", "[results]") {
@@ -165,7 +165,7 @@ TEST_CASE("files that are not results are refused and left alone", "[results]") 
 TEST_CASE("reading never creates, and writing needs a folder", "[results]") {
   const Folder folder;
   CHECK(contains(message([&] { Results(folder / "absent.db", Access::read); }), "absent.db: not found"));
-  CHECK(folder.names().empty());
+  CHECK(names(folder).empty());
   CHECK(contains(message([&] { Results(folder / "no/such/r.db", Access::write); }),
                  "No such file or directory"));
   std::ofstream(folder / "empty.db").close();

@@ -10,6 +10,7 @@
 
 #include "archive.hpp"
 #include "catch.hpp"
+#include "folder.hpp"
 #include "learner.hpp"
 #include "report.hpp"
 
@@ -17,16 +18,6 @@ using namespace paper;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "sagitta-runner-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
 
 DataLibrary& digits() {
   static DataLibrary library;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "folder.hpp"
 #include "results.hpp"
 
 // What the tests of files of results share.
@@ -23,24 +24,12 @@ using Access = Results::Access;
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
-class Folder {  // of its own, gone with the test
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "sagitta-results-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  std::vector<std::string> names() const {
-    std::vector<std::string> found;
-    for (const auto& entry : fs::directory_iterator(path_)) found.push_back(entry.path().filename().string());
-    return found;
-  }
-
- private:
-  fs::path path_;
-};
+inline std::vector<std::string> names(const Folder& folder) {
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder.path))
+    found.push_back(entry.path().filename().string());
+  return found;
+}
 
 inline std::vector<std::byte> bytes(std::size_t size, int value) { return {size, std::byte(value)}; }
 

@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 #include "figure.hpp"
+#include "folder.hpp"
 #include "learner.hpp"
 #include "runner.hpp"
 
@@ -14,16 +15,6 @@ using namespace paper;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "sagitta-torch-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
 
 DataLibrary& digits() {
   static DataLibrary library;
