@@ -424,7 +424,6 @@ std::string device_problem(const std::string& device) {
   try {
     const at::Device wanted(device);
     if (device == "cpu") return "";
-    // results and groups know the processor by one name
     if (!wanted.is_cuda()) return "device \"" + device + "\": expected cpu, cuda or cuda:N";
 #ifdef SAGITTA_PAPER_CUDA
     const std::string why = "it finds no GPU or no driver";
