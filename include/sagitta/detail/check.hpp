@@ -8,6 +8,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 // Argument checks. They look at the bits of floating-point numbers, so that they also see NaN and infinity
 // where a user compiles with -ffast-math and the compiler may assume that there are none.
@@ -97,16 +98,21 @@ typename Derived::Scalar largest_magnitude(const Eigen::DenseBase<Derived>& A, c
       if (finite) largest = std::max(largest, part.abs().maxCoeff());
     }
   };
-  const bool dense = a.innerStride() == 1;
-  if (dense && (a.outerSize() <= 1 || a.outerStride() == a.innerSize())) {
+  // runs of values one beside another, whichever way they lie: a map may hold its rows in its outer stride
+  Index length = a.innerSize(), step = a.innerStride(), runs = a.outerSize(), stride = a.outerStride();
+  if (step != 1 && stride == 1) {
+    std::swap(length, runs);
+    std::swap(step, stride);
+  }
+  if (step == 1 && (runs <= 1 || stride == length)) {
     look(a.data(), a.size());
   } else {
-    for (Index outer = 0; outer < a.outerSize() && finite; ++outer) {
-      const Scalar* values = a.data() + outer * a.outerStride();
-      if (dense)
-        look(values, a.innerSize());
+    for (Index run = 0; run < runs && finite; ++run) {
+      const Scalar* values = a.data() + run * stride;
+      if (step == 1)
+        look(values, length);
       else
-        for (Index i = 0; i < a.innerSize(); ++i) look(values + i * a.innerStride(), 1);
+        for (Index i = 0; i < length; ++i) look(values + i * step, 1);
     }
   }
   if (!finite) {
