@@ -212,18 +212,24 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
       for (Index strip = first / wide; strip * wide < count; ++strip) {
         const Index turn = strip % (2 * groups);
         if (std::min(turn, 2 * groups - 1 - turn) != group) continue;
-        for (Index I = std::max(first, strip * wide); I < count; ++I)
-          for (Index J = std::max(first, strip * wide); J <= std::min(I, strip * wide + wide - 1); ++J) {
+        const Index first_J = std::max(first, strip * wide);
+        for (Index I = first_J; I < count; ++I) {
+          const Index last_J = std::min(I, strip * wide + wide - 1);
+          for (Index J = first_J; J <= last_J; ++J) {
             double* a = tiles.at(I, J);
+            const double* following = J < last_J      ? tiles.at(I, J + 1)
+                                      : I + 1 < count ? tiles.at(I + 1, first_J)
+                                                      : nullptr;
             if (waiting)
               add_product(a, tile, left.data() + I * area, tile, right.data() + J * area, 1, tile, tile, tile,
-                          tile);
+                          tile, following);
             const double *V_I = V.data() + I * tile * width, *V_J = V.data() + J * tile * width;
             // by rows: a row of Y is a column of the product's transpose
             add_product(Y.data() + I * tile * width, width, V_J, width, a, tile, 1, width, tile, tile);
             if (I != J)
               add_product(Y.data() + J * tile * width, width, V_I, width, a, 1, tile, width, tile, tile);
           }
+        }
       }
     });
     TallRows& Y = products.front();

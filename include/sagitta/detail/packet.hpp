@@ -25,6 +25,8 @@ inline DoublePacket broadcast(double value) { return Eigen::internal::pset1<Doub
 inline DoublePacket multiply_add(const DoublePacket& a, const DoublePacket& b, const DoublePacket& c) {
   return Eigen::internal::pmadd(a, b, c);
 }
+// asks for the line of the cache that holds `address`, which may be anything
+inline void prefetch(const double* address) { Eigen::internal::prefetch(address); }
 inline double sum(const DoublePacket& a) { return Eigen::internal::predux(a); }
 
 }  // namespace sagitta::detail
