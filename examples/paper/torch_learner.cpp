@@ -159,14 +159,13 @@ void TorchGroup::step(const Tensor& chosen, bool sorts) {
   const at::NoGradGuard no_grad;
   const Tensor labels = labels_.gather(1, chosen);
   const Tensor logits = network_->forward(examples(chosen), Pass::train).detach();
-  const Tensor log_normaliser = at::logsumexp(logits, {2});
-  const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
-  cross_entropy_.add_((log_normaliser - of_label).sum({1}, false, at::kDouble));
+  const Loss loss = network_->loss(logits, labels);
+  cross_entropy_.add_(loss.values.sum({1}, false, at::kDouble));
   errors_.add_(logits.argmax(2).ne(labels).sum({1}, false, at::kDouble));
-  const Tensor slope = cross_entropy_slope(logits, labels).div_(static_cast<double>(chosen.size(1)));
-  network_->backward(slope, feature_strengths_.defined()
-                                ? feature_rank_slope(network_->features().detach(), feature_strengths_)
-                                : Tensor{});
+  loss.slope.div_(static_cast<double>(chosen.size(1)));
+  network_->backward(loss.slope, feature_strengths_.defined()
+                                     ? feature_rank_slope(network_->features().detach(), feature_strengths_)
+                                     : Tensor{});
   if (sorts) penalty_->sort(network_->theta());
   if (penalty_->any()) penalty_->add_gradient(network_->theta(), network_->gradient());
   optimizer_->update(network_->gradient(), network_->theta(), penalty_->shrinkage());

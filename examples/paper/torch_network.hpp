@@ -183,6 +183,18 @@ class Activations {
 // the running ones), or measurement of what has been learnt.
 enum class Pass { train, measure };
 
+// softmax - onehot: the derivative of the summed cross-entropy by the logits [K, n, classes]
+inline Tensor cross_entropy_slope(const Tensor& logits, const Tensor& labels) {
+  Tensor slope = at::softmax(logits, 2);
+  const Tensor index = labels.unsqueeze(2);
+  return slope.scatter_add_(2, index, at::full({}, -1, slope.options()).expand(index.sizes()));
+}
+
+// The cross-entropy of the examples, [K, n], and its derivative by the logits, [K, n, classes].
+struct Loss {
+  Tensor values, slope;
+};
+
 // The mathematics of K networks. forward leaves behind what backward needs.
 class StackedNetwork {
  public:
@@ -204,6 +216,10 @@ class StackedNetwork {
   // x: [K, n, inputs]. Returns the logits, [K, n, classes]; features(): [K, n, width], after the activation.
   virtual Tensor forward(const Tensor& x, Pass pass) = 0;
   const Tensor& features() const { return features_; }
+  virtual Loss loss(const Tensor& logits, const Tensor& labels) const {
+    const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
+    return {at::logsumexp(logits, {2}) - of_label, cross_entropy_slope(logits, labels)};
+  }
   // Back-propagates the derivative of a summed loss by the logits of the last forward pass in training, and
   // by the features where that is defined, and overwrites gradient().
   virtual void backward(const Tensor& by_logits, const Tensor& by_features) = 0;
@@ -223,12 +239,5 @@ class StackedNetwork {
   Stack theta_, gradient_, statistics_;
   Tensor features_;
 };
-
-// softmax - onehot: the derivative of the summed cross-entropy by the logits [K, n, classes]
-inline Tensor cross_entropy_slope(const Tensor& logits, const Tensor& labels) {
-  Tensor slope = at::softmax(logits, 2);
-  const Tensor index = labels.unsqueeze(2);
-  return slope.scatter_add_(2, index, at::full({}, -1, slope.options()).expand(index.sizes()));
-}
 
 }  // namespace paper
