@@ -92,6 +92,12 @@ Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& a
     case ClaimKind::early_bound:
       return result(who + ", " + claim.metric + " is small in the first tasks",
                     judge_early_bound(metric, claim.bound));
+    case ClaimKind::early_difference:
+      return result(who + ", " + claim.metric + (claim.sign > 0 ? " above " : " below ") +
+                        claim.other_metric + " in the first tasks",
+                    judge_early_difference(metric, other_metric, claim.sign));
+    case ClaimKind::worsening:
+      return result(who + ", " + claim.metric + " rises", judge_worsening(metric, other_metric));
     case ClaimKind::tracking:
       return result(who + ", " + claim.metric + " follows " + claim.other_metric,
                     judge_tracking(metric, other_metric));

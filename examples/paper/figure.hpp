@@ -51,6 +51,8 @@ enum class ClaimKind {
   regularizer,        // the regulariser keeps error low where `other` loses it, and keeps the rank
   onset,              // loses plasticity later than `other`
   early_bound,        // metric is below `bound` in the first tasks
+  early_difference,   // metric is higher (+1) or lower (-1) in the first tasks than `other_metric`
+  worsening,          // metric, a distance from the rank `other_metric`, rises over the tasks
   tracking,           // metric goes up and down with `other_metric` over the tasks
   early_above,        // metric is above `bound` in the first tasks
   steady,             // metric ends within 10 % of where it began

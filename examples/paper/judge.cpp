@@ -113,9 +113,13 @@ Judgement judge_regularizer(const Curves& error, const Curves& error_without, co
   } else {
     evidence += "; rank: " + ranked.trouble;
   }
+  const bool nothing_lost = side(sample.second, error_bound) < 0;
   const int helped = -side(sample.effect, -error_bound);
   const int kept = side(rank_changes, rank_kept);
-  const bool fails = helped < 0 || kept < 0;
+  const bool harms = side(sample.effect, error_bound) > 0;
+  const bool fails = kept < 0 || (nothing_lost ? harms : helped < 0);
+  if (nothing_lost && helped <= 0 && !fails)
+    evidence += "; nothing is lost without it, so there is nothing to help against";
   return {helped > 0 && kept > 0 ? Verdict::holds
           : fails                ? Verdict::fails
                                  : Verdict::inconclusive,

@@ -54,6 +54,14 @@ Judgement judge_trend(const Curves& metric, int sign);
 // late a - late b has the claimed sign, paired by seed.
 Judgement judge_difference(const Curves& a, const Curves& b, int sign);
 
+// The same of the early means.
+Judgement judge_early_difference(const Curves& a, const Curves& b, int sign);
+
+// An approximation gets worse: its distance from a rank rises, as a trend. Where the rank itself ends below
+// the early distance, 0 in its place would be as near as the approximation was; a distance that shrinks is
+// then no merit: INCONCLUSIVE instead of FAILS, unless the rank lies above it by the rule over seeds.
+Judgement judge_worsening(const Curves& distance, const Curves& rank);
+
 // (late - early) of a minus that of b has the claimed sign, paired by seed.
 Judgement judge_change_difference(const Curves& a, const Curves& b, int sign);
 
@@ -75,8 +83,9 @@ Judgement judge_tracking(const Curves& a, const Curves& b);
 
 // The regulariser helps: the change of its error is lower than that without it by more than .05, paired by
 // seed, and its rank is kept (relative change above -.15). FAILS when either lies on the other side of its
-// bound. A diverged run counts as a change of 1; seeds without a relative change of the rank count for the
-// error only.
+// bound; but where nothing is lost without it (PRESERVED) there is nothing to help against, and the error
+// speaks against it only where its change is higher by more than .05. A diverged run counts as a change of 1;
+// seeds without a relative change of the rank count for the error only.
 Judgement judge_regularizer(const Curves& error, const Curves& error_without, const Curves& rank);
 
 // a loses plasticity later than b, paired by seed. A run loses it at the first task from 1 on whose error,

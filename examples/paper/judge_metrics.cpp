@@ -48,6 +48,27 @@ Judgement judge_difference(const Curves& a, const Curves& b, int sign) {
                     {"late ", " against ", ", difference "});
 }
 
+Judgement judge_early_difference(const Curves& a, const Curves& b, int sign) {
+  return judge_sign(common({&a, &b}),
+                    [](const std::vector<Curve>& seed) {
+                      return Sides{early_mean(seed[0]), early_mean(seed[1])};
+                    },
+                    sign, "judge_early_difference", {"early ", " against ", ", difference "});
+}
+
+Judgement judge_worsening(const Curves& distance, const Curves& rank) {
+  const Runs runs = common({&distance, &rank});
+  Judgement judgement =
+      judge_sign(runs, late_and_early, 1, "judge_worsening", {"late ", " against early ", ", change "});
+  if (judgement.verdict != Verdict::fails) return judgement;
+  const Effects room = effects(runs, [](const std::vector<Curve>& seed) {
+    return Sides{late_mean(seed[1]), early_mean(seed[0])};
+  });
+  if (side(room.effect, 0) > 0) return judgement;
+  return {Verdict::inconclusive, judgement.evidence + "; the rank itself ends at " +
+                                     figure(mean(room.first)) + ", where no distance says much"};
+}
+
 Judgement judge_change_difference(const Curves& a, const Curves& b, int sign) {
   return judge_sign(common({&a, &b}),
                     [](const std::vector<Curve>& seed) {

@@ -19,6 +19,9 @@ namespace {
 using namespace paper;
 namespace fs = std::filesystem;
 
+// the status of a run that --max-hours ended: EX_TEMPFAIL of sysexits.h, "try again"
+constexpr int more_to_train = 75;
+
 std::atomic<bool> stop{false};
 std::atomic<int> stop_signal{0};
 
@@ -137,9 +140,9 @@ int run(const Options& options) {
     for (const PlannedRun& one : mine) results.forget_run(run_name(one.configuration));
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  run_all(mine, data, results, how, std::cerr, stop);
+  const bool complete = run_all(mine, data, results, how, std::cerr, stop);
   std::cerr << "results: " << file << '\n';
-  return stop ? 128 + stop_signal.load() : 0;
+  return stop ? 128 + stop_signal.load() : complete ? 0 : more_to_train;
 }
 
 Archive open_archive(const Options& options) {
@@ -253,6 +256,10 @@ int main_(int count, char** arguments) {
   };
   CLI::App* list_command = app.add_subcommand("list", "List the figures");
   CLI::App* run_command = results(add_figures(app, options, "run", "Train the networks of figures"), false);
+  run_command->footer(
+      "Exit status: 0 when all is trained, " + std::to_string(more_to_train) +
+      " when --max-hours ended it before (submit the same command again), 128 + n when signal n did, else an "
+      "error.");
   run_command->add_option("--data", options.data,
                           "folder with mnist/, cifar10/, imagenet32/, or \"synthetic\"; else SAGITTA_DATA, a "
                           "download, pictures of our own");

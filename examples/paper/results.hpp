@@ -69,7 +69,8 @@ class Results {
   // another task.
   void commit_task(const std::string& run, Index task, std::span<const Value> values,
                    std::span<const std::byte> checkpoint);
-  // The same for several runs, all of them or none.
+  // The same for several runs and tasks, all of them or none. Of several tasks of a run, in their order, the
+  // last has the checkpoint that stays.
   void commit(std::span<const FinishedTask> tasks);
 
   Index tasks_done(const std::string& run) const;  // 0 for a run that is not there

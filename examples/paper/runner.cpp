@@ -1,73 +1,22 @@
 #include "runner.hpp"
 
-#include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <exception>
 #include <functional>
-#include <iomanip>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <ostream>
-#include <sstream>
 #include <thread>
 
 #include "online_curve.hpp"
+#include "progress.hpp"
 #include "random.hpp"
 #include "training_threads.hpp"
 
 namespace paper {
 
 namespace {
-
-// How far all runs are. Work is counted in operations, so that the time left is right for runs of unequal
-// cost.
-class Progress {
- public:
-  Progress(std::size_t runs, double work, bool bar, std::ostream& log)
-      : runs_(runs), work_(work), bar_(bar), log_(log), start_(Clock::now()), last_(start_) {}
-
-  void add(double work, std::size_t runs_ended) {
-    const std::scoped_lock lock(mutex_);
-    done_ += work;
-    runs_done_ += runs_ended;
-    const double silence = seconds(last_, Clock::now());
-    if (silence > (bar_ ? .2 : 10)) print();
-  }
-  void finish(bool stopped) {
-    const std::scoped_lock lock(mutex_);
-    print();
-    if (bar_) log_ << '\n';
-    if (stopped) log_ << "stopped; what was finished is kept, the same command continues\n";
-    log_.flush();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  static double seconds(Clock::time_point from, Clock::time_point to) {
-    return std::chrono::duration<double>(to - from).count();
-  }
-  void print() {
-    last_ = Clock::now();
-    const double share = work_ > 0 ? done_ / work_ : 1, elapsed = seconds(start_, last_);
-    std::ostringstream line;
-    line << std::setw(3) << std::lround(100 * share) << " %, " << runs_done_ << " of " << runs_ << " runs, "
-         << duration(elapsed);
-    if (share > .01 && share < 1) line << ", about " << duration(elapsed / share * (1 - share)) << " left";
-    if (bar_)
-      log_ << '\r' << std::left << std::setw(70) << line.str() << std::flush;
-    else
-      log_ << line.str() << std::endl;
-  }
-
-  std::size_t runs_, runs_done_ = 0;
-  double work_, done_ = 0;
-  bool bar_;
-  std::ostream& log_;
-  Clock::time_point start_, last_;
-  std::mutex mutex_;
-};
 
 // The networks of a group, with what each learns.
 class Training {
@@ -167,6 +116,31 @@ class Training {
   std::unique_ptr<LearnerGroup> learner_;
 };
 
+// Finished tasks of a group that wait to be written, the last of them with its state.
+class Pending {
+ public:
+  Pending(Results& results, double share) : results_(results), share_(share) {}
+
+  void add(std::vector<FinishedTask> done) {
+    for (FinishedTask& earlier : tasks_) earlier.checkpoint = std::vector<std::byte>();
+    for (FinishedTask& one : done) tasks_.push_back(std::move(one));
+    if (seconds(written_, Clock::now()) >= cost_ / share_) write();  // the first at once: what does it cost?
+  }
+  void write() {
+    const auto start = Clock::now();
+    results_.commit(tasks_);
+    tasks_.clear();
+    written_ = Clock::now();
+    cost_ = seconds(start, written_);
+  }
+
+ private:
+  Results& results_;
+  double share_, cost_ = 0;
+  Clock::time_point written_ = Clock::now();
+  std::vector<FinishedTask> tasks_;
+};
+
 void train(const RunGroup& group, DataLibrary& data, Results& results, const RunnerOptions& options,
            Progress& progress, const std::function<bool()>& stopped) {
   const PlannedRun& first = group.runs[0];
@@ -175,12 +149,14 @@ void train(const RunGroup& group, DataLibrary& data, Results& results, const Run
   Training training(group, next, data, results, options);
   const double work = operations(first.configuration, dimensions(first.configuration, data)) *
                       static_cast<double>(group.runs.size());
+  Pending pending(results, options.writing_share);
   for (; next < first.tasks && !stopped(); ++next) {
-    const std::vector<FinishedTask> done = training.learn(stopped);
-    if (done.empty()) return;
-    results.commit(done);
+    std::vector<FinishedTask> done = training.learn(stopped);
+    if (done.empty()) break;
+    pending.add(std::move(done));
     progress.add(work, next + 1 == first.tasks ? group.runs.size() : 0);
   }
+  pending.write();
 }
 
 // The runs of a group that stand at the same task, group by group; those that are complete are left out.
@@ -228,9 +204,9 @@ void add_runs(const std::vector<RunGroup>& groups, Results& results, const Runne
 
 }  // namespace
 
-void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& results,
+bool run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& results,
              const RunnerOptions& options, std::ostream& log, const std::atomic<bool>& stop) {
-  const auto started = std::chrono::steady_clock::now();
+  const auto started = Clock::now();
   const std::vector<RunGroup> groups = groups_of(plan, options);
   add_runs(groups, results, options);
   std::vector<RunGroup> open = unfinished(groups, results);
@@ -246,7 +222,7 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     work += cost(group, group.runs[0].tasks - results.tasks_done(run_name(group.runs[0].configuration)));
   }
   log << plan.size() << " runs, " << plan.size() - runs << " of them done before" << std::endl;
-  if (open.empty()) return;
+  if (open.empty()) return true;
   // the dearest groups first, so that no thread is left alone with one at the end
   std::stable_sort(open.begin(), open.end(), [&](const RunGroup& a, const RunGroup& b) {
     return cost(a, a.runs[0].tasks) > cost(b, b.runs[0].tasks);
@@ -254,14 +230,11 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
 
   Progress progress(runs, work, options.progress_bar, log);
   std::atomic<std::size_t> next{0};
-  std::atomic<bool> halt{false}, late{false};
+  std::atomic<bool> halt{false};
   std::exception_ptr failure;
   std::mutex failure_mutex;
   const auto stopped = [&] {
-    if (options.max_hours > 0 &&
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() >
-            3600 * options.max_hours)
-      late = true;
+    const bool late = options.max_hours > 0 && seconds(started, Clock::now()) > 3600 * options.max_hours;
     return stop || halt || late;
   };
   const auto worker = [&] {
@@ -279,8 +252,10 @@ void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
   std::vector<std::jthread> threads;
   for (std::size_t t = 0; t < workers(open.size(), options); ++t) threads.emplace_back(worker);
   threads.clear();
-  progress.finish(stop || late);
+  const bool complete = unfinished(groups, results).empty();
+  progress.finish(!complete && !failure);
   if (failure) std::rethrow_exception(failure);
+  return complete;
 }
 
 }  // namespace paper

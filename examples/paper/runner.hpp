@@ -22,6 +22,7 @@ struct RunnerOptions {
   std::string learner = "auto";  // eigen: EigenMlp on the CPU; torch: batched networks by LibTorch
   std::string device = "cpu";    // cuda, cuda:N
   double max_hours = 0;          // stop after so long; 0: never
+  double writing_share = .02;    // of a run's time, at most, for writing it down while it goes on
 };
 
 // ---- what a plan costs ----
@@ -73,12 +74,18 @@ std::string trained_by(const RunGroup& group, const RunnerOptions& options);
 
 // ---- training ----
 
-// Trains what is not yet in the results, each group of runs by one thread, and commits task by task, so that
+// Trains what is not yet in the results, each group of runs by one thread, and commits whole tasks, so that
 // a run that was stopped continues where it stood and gives the numbers that it would have given. They do not
 // depend on the number of threads. Progress goes to `log`. Returns early, with every finished task committed,
-// when `stop` becomes true or options.max_hours are over. An exception of one run ends the others at their
-// next task and is rethrown. std::invalid_argument where a run was begun by another learner.
-void run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& results,
+// when `stop` becomes true or options.max_hours are over.
+//
+// Values and the state to continue from are always written together. The state may be large (some 100 MB for
+// a ResNet18), so writing waits until the time since the last is what that took, divided by writing_share;
+// the end of a run, and a stop, are always written. A program that is killed loses no more than that time and
+// the task in hand. An exception of one run ends the others at their
+// next task and is rethrown. True when every run of the plan is complete. std::invalid_argument where a run
+// was begun by another learner.
+bool run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& results,
              const RunnerOptions& options, std::ostream& log, const std::atomic<bool>& stop);
 
 }  // namespace paper

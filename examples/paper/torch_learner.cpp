@@ -5,85 +5,16 @@
 #include <ATen/Parallel.h>
 #include <torch/version.h>
 
-#include <array>
 #include <cmath>
-#include <map>
-#include <sagitta/sagitta.hpp>
 #include <stdexcept>
 
 #include "checkpoint.hpp"
 #include "measurements.hpp"
-#include "parallel.hpp"
-#include "random.hpp"
 #include "torch_convolution.hpp"
-#include "torch_graph.hpp"
-#include "torch_optimizer.hpp"
+#include "torch_group.hpp"
+#include "torch_mlp.hpp"
 
 namespace paper {
-
-namespace {
-
-using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-class TorchGroup : public LearnerGroup {
- public:
-  TorchGroup(std::span<const Configuration> configurations, const Task& task, const TorchOptions& options);
-
-  std::vector<std::vector<Metric>> measure_start(std::span<const Task> tasks) override;
-  void begin_task() override {
-    update_in_task_ = 0;
-    if (common().optimizer_state == "reset") optimizer_->reset();
-    optimizer_->clear_update_l1();
-  }
-  std::vector<EpochReport> train_epoch(std::span<const Task> tasks,
-                                       std::span<const std::vector<Index>> orders) override;
-  std::vector<std::vector<Metric>> measure_end(std::span<const Task> tasks) override;
-
-  Index size() const override { return static_cast<Index>(configurations_.size()); }
-  Index parameters() const override { return network_->theta().size(); }
-  bool diverged(Index network) const override { return diverged_[place(network)] != 0; }
-  std::vector<std::byte> state(Index network) const override;
-  void restore(Index network, std::span<const std::byte> state) override;
-
- private:
-  static std::size_t place(Index i) { return static_cast<std::size_t>(i); }
-  const Configuration& common() const { return configurations_[0]; }
-
-  std::array<const Stack*, 4> changing() const {
-    return {&network_->theta(), &optimizer_->first(), &optimizer_->second(), &network_->statistics()};
-  }
-  void check_images(const Task& task) const;
-  Tensor draw(Generator generator) const;
-  void initialize();
-  void reset_heads(Index task);
-  void load(std::span<const Task> tasks);
-  // the updates by the examples in `order` [K, length]; returns their number
-  Index train(const Tensor& order);
-  Tensor examples(const Tensor& chosen) const;  // [K, n] -> [K, n, inputs]
-  void step(const Tensor& chosen, bool sorts);
-  // calls visit(first, features, logits) for all of the tasks' examples, part by part
-  template <class Visit>
-  void pass_over_all(Index size, Visit visit);
-
-  std::vector<Configuration> configurations_;
-  TorchOptions options_;
-  at::TensorOptions real_, whole_;
-  Index classes_;
-  std::unique_ptr<StackedNetwork> network_;
-  std::optional<Stack> initial_;
-  std::optional<StackedOptimizer> optimizer_;
-  std::optional<StackedPenalty> penalty_;
-  Tensor feature_strengths_;  // [K, 1, 1]; undefined where no network has that regulariser
-  // the tasks' data; images that several networks share are there once
-  std::vector<std::shared_ptr<const Eigen::MatrixXf>> loaded_;
-  Tensor images_, first_image_, labels_;  // [distinct * n, inputs]; [K, 1], of each network; [K, n]
-  Tensor errors_, cross_entropy_;         // [K], sums of the current epoch
-  std::unique_ptr<StepGraphs> graphs_;    // on a GPU
-  std::map<int64_t, Tensor> chosen_;      // the examples of a recorded step
-  Index update_in_task_ = 0;
-  bool restored_ = false;
-  std::vector<std::uint8_t> diverged_;
-};
 
 TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task& task,
                        const TorchOptions& options)
@@ -228,14 +159,13 @@ void TorchGroup::step(const Tensor& chosen, bool sorts) {
   const at::NoGradGuard no_grad;
   const Tensor labels = labels_.gather(1, chosen);
   const Tensor logits = network_->forward(examples(chosen), Pass::train).detach();
-  const Tensor log_normaliser = at::logsumexp(logits, {2});
-  const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
-  cross_entropy_.add_((log_normaliser - of_label).sum({1}, false, at::kDouble));
+  const Loss loss = network_->loss(logits, labels);
+  cross_entropy_.add_(loss.values.sum({1}, false, at::kDouble));
   errors_.add_(logits.argmax(2).ne(labels).sum({1}, false, at::kDouble));
-  const Tensor slope = cross_entropy_slope(logits, labels).div_(static_cast<double>(chosen.size(1)));
-  network_->backward(slope, feature_strengths_.defined()
-                                ? feature_rank_slope(network_->features().detach(), feature_strengths_)
-                                : Tensor{});
+  loss.slope.div_(static_cast<double>(chosen.size(1)));
+  network_->backward(loss.slope, feature_strengths_.defined()
+                                     ? feature_rank_slope(network_->features().detach(), feature_strengths_)
+                                     : Tensor{});
   if (sorts) penalty_->sort(network_->theta());
   if (penalty_->any()) penalty_->add_gradient(network_->theta(), network_->gradient());
   optimizer_->update(network_->gradient(), network_->theta(), penalty_->shrinkage());
@@ -291,104 +221,6 @@ std::vector<EpochReport> TorchGroup::train_epoch(std::span<const Task> tasks,
   return reports;
 }
 
-template <class Visit>
-void TorchGroup::pass_over_all(Index size_of_tasks, Visit visit) {
-  const at::NoGradGuard no_grad;
-  const int64_t block = std::max<int64_t>(1, network_->examples_at_once() / size());
-  for (int64_t first = 0; first < size_of_tasks; first += block) {
-    const int64_t count = std::min<int64_t>(block, size_of_tasks - first);
-    const Tensor chosen = at::arange(first, first + count, whole_).expand({size(), count});
-    const Tensor logits = network_->forward(examples(chosen), Pass::measure);
-    visit(chosen, network_->features(), logits);
-  }
-}
-
-std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task> tasks) {
-  load(tasks);
-  if (common().head == "reset" && tasks[0].number > 0) reset_heads(tasks[0].number);
-  // curvature: the Gram matrices of the per-sample gradients of the same few examples in every task
-  const Index n = tasks[0].size(), samples = std::min(common().rank_samples, n);
-  Tensor chosen = at::empty({size(), samples}, at::kLong);
-  for (Index k = 0; k < size(); ++k) {
-    const std::vector<Index> order = rank_examples(configurations_[place(k)], n);
-    std::copy(order.begin(), order.end(), chosen.data_ptr<int64_t>() + k * samples);
-  }
-  chosen = chosen.to(real_.device());
-  const Tensor grams = network_->gram(examples(chosen), labels_.gather(1, chosen)).cpu().contiguous();
-
-  // features of all of the tasks' images
-  std::vector<Tensor> parts;
-  pass_over_all(n, [&](const Tensor&, const Tensor& features, const Tensor&) {
-    parts.push_back(features.to(at::kCPU, at::kFloat));
-  });
-  const Tensor features = at::cat(parts, 1);
-
-  int64_t counted = 0;  // parameters in the gradients
-  for (const TensorShape& shape : network_->theta().shapes())
-    if (common().rank_parameters == "all" || shape.sizes.size() > 1) counted += shape.elements();
-  std::vector<std::vector<Metric>> result(place(size()));
-  parallel(size(), options_.threads, [&](Index k) {
-    auto& metrics = result[place(k)];
-    const Eigen::Map<const Eigen::MatrixXd> K(grams.data_ptr<double>() + k * samples * samples, samples,
-                                              samples);
-    const Tensor own = features.select(0, k).contiguous();
-    const Eigen::Map<const RowMajor> phi(own.data_ptr<float>(), n, own.size(1));
-    if (diverged(k) || !K.allFinite() || !phi.allFinite()) {
-      diverged_[place(k)] = 1;
-      metrics = undefined(start_names());
-    } else {
-      metrics = start_metrics(K, network_->widest_product(), counted, phi, common().threshold);
-    }
-    if (common().curvature != "exact") return;
-    const Tensor theta = network_->theta().network(k).to(at::kDouble);
-    const Eigen::Map<const Eigen::VectorXd> values(theta.data_ptr<double>(), theta.size(0));
-    for (Metric& metric : exact_metrics(configurations_[place(k)], tasks[place(k)], diverged(k), values))
-      metrics.push_back(std::move(metric));
-  });
-  return result;
-}
-
-std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> tasks) {
-  load(tasks);
-  Tensor errors = at::zeros_like(errors_), cross_entropy = at::zeros_like(errors_);
-  pass_over_all(tasks[0].size(), [&](const Tensor& chosen, const Tensor&, const Tensor& logits) {
-    const Tensor labels = labels_.gather(1, chosen);
-    const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
-    cross_entropy.add_((at::logsumexp(logits, {2}) - of_label).sum({1}, false, at::kDouble));
-    errors.add_(logits.argmax(2).ne(labels).sum({1}, false, at::kDouble));
-  });
-  const Tensor l1 = optimizer_->update_l1().cpu();
-  errors = errors.cpu();
-  cross_entropy = cross_entropy.cpu();
-  std::vector<std::vector<Metric>> result(place(size()));
-  parallel(size(), options_.threads, [&](Index k) {
-    const double entropy = cross_entropy.data_ptr<double>()[k];
-    if (!std::isfinite(entropy)) diverged_[place(k)] = 1;
-    if (diverged(k)) {
-      result[place(k)] = undefined(end_names());
-      return;
-    }
-    const auto vector = [](const Tensor& values) {
-      return Eigen::Map<const Eigen::VectorXd>(values.data_ptr<double>(), values.size(0));
-    };
-    const Tensor now = network_->theta().network(k).to(at::kDouble),
-                 then = initial_->network(k).to(at::kDouble);
-    const auto theta = vector(now), initial = vector(then);
-    double wasserstein = 0;
-    Index start = 0;
-    for (const TensorShape& shape : network_->theta().shapes()) {
-      const Index length = shape.elements();
-      wasserstein +=
-          sagitta::WassersteinPenalty(initial.segment(start, length)).value(theta.segment(start, length));
-      start += length;
-    }
-    result[place(k)] = end_metrics(
-        {tasks[0].size(), errors.data_ptr<double>()[k], entropy, update_in_task_, l1.data_ptr<double>()[k]},
-        theta, initial, wasserstein);
-  });
-  return result;
-}
-
 // A network's part of everything that changes, on the host.
 std::vector<std::byte> TorchGroup::state(Index network) const {
   Writer writer;
@@ -417,8 +249,6 @@ void TorchGroup::restore(Index network, std::span<const std::byte> state) {
   }
   reader.finish();
 }
-
-}  // namespace
 
 std::string device_problem(const std::string& device) {
   try {

@@ -183,6 +183,18 @@ class Activations {
 // the running ones), or measurement of what has been learnt.
 enum class Pass { train, measure };
 
+// softmax - onehot: the derivative of the summed cross-entropy by the logits [K, n, classes]
+inline Tensor cross_entropy_slope(const Tensor& logits, const Tensor& labels) {
+  Tensor slope = at::softmax(logits, 2);
+  const Tensor index = labels.unsqueeze(2);
+  return slope.scatter_add_(2, index, at::full({}, -1, slope.options()).expand(index.sizes()));
+}
+
+// The cross-entropy of the examples, [K, n], and its derivative by the logits, [K, n, classes].
+struct Loss {
+  Tensor values, slope;
+};
+
 // The mathematics of K networks. forward leaves behind what backward needs.
 class StackedNetwork {
  public:
@@ -204,6 +216,10 @@ class StackedNetwork {
   // x: [K, n, inputs]. Returns the logits, [K, n, classes]; features(): [K, n, width], after the activation.
   virtual Tensor forward(const Tensor& x, Pass pass) = 0;
   const Tensor& features() const { return features_; }
+  virtual Loss loss(const Tensor& logits, const Tensor& labels) const {
+    const Tensor of_label = logits.gather(2, labels.unsqueeze(2)).squeeze(2);
+    return {at::logsumexp(logits, {2}) - of_label, cross_entropy_slope(logits, labels)};
+  }
   // Back-propagates the derivative of a summed loss by the logits of the last forward pass in training, and
   // by the features where that is defined, and overwrites gradient().
   virtual void backward(const Tensor& by_logits, const Tensor& by_features) = 0;
@@ -222,90 +238,6 @@ class StackedNetwork {
  protected:
   Stack theta_, gradient_, statistics_;
   Tensor features_;
-};
-
-// softmax - onehot: the derivative of the summed cross-entropy by the logits [K, n, classes]
-inline Tensor cross_entropy_slope(const Tensor& logits, const Tensor& labels) {
-  Tensor slope = at::softmax(logits, 2);
-  const Tensor index = labels.unsqueeze(2);
-  return slope.scatter_add_(2, index, at::full({}, -1, slope.options()).expand(index.sizes()));
-}
-
-// Fully connected layers with hand-written back-propagation by batched products. A network's part of theta
-// is laid out as that of EigenMlp.
-class StackedMlp : public StackedNetwork {
- public:
-  // rank_of_weights: gradients of biases are left out of gram
-  StackedMlp(const std::vector<int64_t>& widths, const std::vector<Activation>& activations,
-             double leaky_slope, bool rank_of_weights, at::TensorOptions options)
-      : StackedNetwork(shapes(widths), {}, static_cast<int64_t>(activations.size()), options),
-        activations_(activations, leaky_slope),
-        rank_of_weights_(rank_of_weights) {}
-
-  Tensor forward(const Tensor& x, Pass) override {
-    const at::NoGradGuard no_grad;
-    outputs_ = {x};
-    for (std::size_t layer = 0; layer < layers(); ++layer) {
-      Tensor z =
-          at::baddbmm(theta_.stacked(2 * layer + 1).unsqueeze(1), outputs_.back(), theta_.stacked(2 * layer));
-      if (layer + 1 < layers()) activations_.apply_(z);
-      outputs_.push_back(z);
-    }
-    features_ = outputs_[layers() - 1];
-    return outputs_.back();
-  }
-
-  void backward(const Tensor& by_logits, const Tensor& by_features) override {
-    const at::NoGradGuard no_grad;
-    back_propagate(by_logits, by_features, [this](std::size_t layer, const Tensor& d) {
-      Tensor weights = gradient_.stacked(2 * layer), biases = gradient_.stacked(2 * layer + 1);
-      at::bmm_out(weights, outputs_[layer].transpose(1, 2), d);
-      at::sum_out(biases, d, at::IntArrayRef{1});
-    });
-  }
-
-  Tensor gram(const Tensor& x, const Tensor& labels) override {
-    const at::NoGradGuard no_grad;
-    const Tensor slope = cross_entropy_slope(forward(x, Pass::measure), labels);
-    Tensor sum = at::zeros({x.size(0), x.size(1), x.size(1)}, x.options().dtype(at::kDouble));
-    back_propagate(slope, {}, [&](std::size_t layer, const Tensor& d) {
-      const Tensor a = outputs_[layer].to(at::kDouble), e = d.to(at::kDouble);
-      sum.addcmul_(at::bmm(a, a.transpose(1, 2)).add_(rank_of_weights_ ? 0 : 1),
-                   at::bmm(e, e.transpose(1, 2)));
-    });
-    return sum;
-  }
-
-  int64_t examples_at_once() const override { return 16384; }
-
- private:
-  static std::vector<TensorShape> shapes(const std::vector<int64_t>& widths) {
-    std::vector<TensorShape> result;
-    for (std::size_t layer = 0; layer + 1 < widths.size(); ++layer) {
-      const int64_t in = widths[layer], out = widths[layer + 1];
-      result.push_back({.sizes = {in, out}, .fan_in = in, .fan_out = out});
-      result.push_back({.sizes = {out}});
-    }
-    return result;
-  }
-  std::size_t layers() const { return theta_.tensors() / 2; }
-
-  // visit(layer, d): d is the derivative by the layer's output before its activation, [K, n, out]
-  template <class Visit>
-  void back_propagate(const Tensor& by_logits, const Tensor& by_features, Visit visit) {
-    Tensor d = by_logits;
-    for (std::size_t layer = layers(); layer-- > 0;) {
-      visit(layer, d);
-      if (layer == 0) break;
-      d = at::bmm(d, theta_.stacked(2 * layer).transpose(1, 2));
-      if (by_features.defined() && layer + 1 == layers()) d.add_(by_features);
-      activations_.multiply_by_derivative_(outputs_[layer], d);
-    }
-  }
-
-  Activations activations_;
-  bool rank_of_weights_;
-  std::vector<Tensor> outputs_;  // inputs, then what each layer puts out; logits last
 };
 
 }  // namespace paper

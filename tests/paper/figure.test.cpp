@@ -255,8 +255,11 @@ TEST_CASE("figures: each claim is about conditions and metrics that the figure h
       if (two) CHECK(conditions.contains(name(claim.other)));
       CHECK(!claim.words.empty());
       const bool signed_claim = claim.kind == ClaimKind::trend || claim.kind == ClaimKind::difference ||
-                                claim.kind == ClaimKind::change_difference;
+                                claim.kind == ClaimKind::change_difference ||
+                                claim.kind == ClaimKind::early_difference;
       CHECK((claim.sign != 0) == signed_claim);
+      if (claim.kind == ClaimKind::early_difference || claim.kind == ClaimKind::worsening)
+        CHECK((!claim.other_metric.empty() && claim.other_metric != claim.metric));
       CHECK((claim.kind == ClaimKind::plasticity) == !claim.expected.empty());
     }
   }

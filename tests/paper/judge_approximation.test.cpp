@@ -3,6 +3,7 @@
 #include "judge.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <vector>
 
 #include "curves.hpp"
@@ -35,6 +36,48 @@ TEST_CASE("a metric is below a bound in the first tasks, or above it", "[judge]"
   CHECK(paper::judge_early_bound({}, .1).evidence == "no runs");
   CHECK(paper::judge_early_bound({{0, {0, 0, 0}}, {1, {0, 0, 0}}}, .1).evidence ==
         "3 tasks done, expected at least 5");
+}
+
+TEST_CASE("a difference in the first tasks is no difference in the last", "[judge]") {
+  const auto early = [](std::initializer_list<double> values, double late) {
+    Curves curves;
+    for (const double value : values) curves[curves.size()] = path(value, .5, late);
+    return curves;
+  };
+  const Curves near = early({.05, .06}, .9), far = early({.1, .2}, .1);
+  CHECK(paper::judge_early_difference(near, far, -1).verdict == Verdict::holds);
+  CHECK(paper::judge_early_difference(near, far, 1).verdict == Verdict::fails);
+  CHECK(paper::judge_difference(near, far, -1).verdict == Verdict::fails);
+  CHECK(paper::judge_early_difference(near, far, -1).evidence ==
+        "early .055 against .150, difference -.095 (-.140 to -.050), 2 seeds");
+  CHECK(paper::judge_early_difference(early({.05, .3}, 0), far, -1).verdict == Verdict::inconclusive);
+  CHECK(paper::judge_early_difference(early({.05}, 0), far, -1).verdict == Verdict::inconclusive);
+  CHECK(says(paper::judge_early_difference(early({.097, .195}, 0), far, -1), "less than 10 %"));
+  CHECK(says(paper::judge_early_difference({}, far, -1), "no seed has all the runs"));
+  CHECK_THROWS_AS(paper::judge_early_difference(near, far, 0), std::invalid_argument);
+}
+
+TEST_CASE("an approximation does not get better by having nothing left to approximate", "[judge]") {
+  const Curves alive = to(.6, {.5, .4}), dead = to(.6, {.02, .03});
+  const auto verdict = [](std::initializer_list<double> late, const Curves& rank) {
+    return paper::judge_worsening(to(.08, late), rank).verdict;
+  };
+  for (const Curves& rank : {alive, dead}) {
+    CHECK(verdict({.1, .2}, rank) == Verdict::holds);
+    CHECK(verdict({.04, .2}, rank) == Verdict::inconclusive);
+    CHECK(verdict({.1}, rank) == Verdict::inconclusive);
+  }
+  CHECK(verdict({.04, .02}, alive) == Verdict::fails);
+  CHECK(verdict({.04, .02}, dead) == Verdict::inconclusive);
+  CHECK(verdict({.04, .02}, to(.6, {.02, .5})) == Verdict::inconclusive);  // one of two died
+  CHECK(verdict({.04, .02, .03, .04, .02}, to(.6, {.5, .4, .5, .4, .5})) == Verdict::fails);
+  CHECK(verdict({.04, .02, .03, .04, .02}, to(.6, {.08, .08, .08, .08, .08})) == Verdict::inconclusive);
+  CHECK(verdict({.04, .02, .03, .04, .02}, to(.6, {.5, 0, .02, .3, .1})) == Verdict::inconclusive);
+  CHECK(paper::judge_worsening(to(.08, {.04, .02}), dead).evidence ==
+        "late .030 against early .080, change -.050 (-.060 to -.040), 2 seeds; the rank itself ends at "
+        ".025, where no distance says much");
+  CHECK_FALSE(says(paper::judge_worsening(to(.08, {.04, .02}), alive), "where no distance"));
+  CHECK(paper::judge_worsening({}, alive).evidence == "no seed has all the runs that the claim compares");
 }
 
 TEST_CASE("one metric follows another when its ranks over the tasks do", "[judge]") {

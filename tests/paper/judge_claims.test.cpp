@@ -142,7 +142,7 @@ TEST_CASE("a regulariser helps when it keeps both", "[judge]") {
   CHECK(paper::judge_regularizer(good, lost, kept).verdict == Verdict::holds);
   CHECK(paper::judge_regularizer(good, lost, gone).verdict == Verdict::fails);  // the rank is not kept
   CHECK(paper::judge_regularizer(lost, good, kept).verdict == Verdict::fails);
-  CHECK(paper::judge_regularizer(good, good, kept).verdict == Verdict::fails);  // nothing to help
+  CHECK(paper::judge_regularizer(lost, lost, kept).verdict == Verdict::fails);
   CHECK(paper::judge_regularizer(good, lost, to(1, {.2, 1})).verdict == Verdict::inconclusive);
   CHECK(paper::judge_regularizer(to(0, {.01, .6}), lost, kept).verdict == Verdict::inconclusive);
   CHECK(paper::judge_regularizer(to(0, {0}), to(0, {.9}), to(1, {1})).verdict == Verdict::inconclusive);
@@ -155,6 +155,31 @@ TEST_CASE("a regulariser helps when it keeps both", "[judge]") {
   CHECK(paper::judge_regularizer(good, lost, kept).evidence ==
         "error change .015 against .550 without, difference -.535 (-.580 to -.490), 2 seeds; "
         "relative change of the rank -.025 (-.050 to 0), 2 seeds");
+}
+
+TEST_CASE("where nothing is lost there is nothing that a regulariser could help against", "[judge]") {
+  const Curves none = flat(0, 2), kept = to(1, {.95, 1}), gone = to(1, {.2, .3}),
+               five = to(1, {1, 1, 1, 1, 1});
+  const auto judged = [](const Curves& error, const Curves& without, const Curves& rank) {
+    const auto judgement = paper::judge_regularizer(error, without, rank);
+    return std::pair(judgement.verdict,
+                     says(judgement, "; nothing is lost without it, so there is nothing to help against"));
+  };
+  const std::pair nothing(Verdict::inconclusive, true), undecided(Verdict::inconclusive, false),
+      fails(Verdict::fails, false), holds(Verdict::holds, false);
+  CHECK(judged(none, none, kept) == nothing);
+  CHECK(judged(to(0, {.04, .02}), to(0, {.03, .04}), kept) == nothing);
+  CHECK(judged(to(0, {.04, .1}), none, kept) == nothing);  // perhaps harm
+  CHECK(judged(none, none, to(1, {.2, 1})) == nothing);    // perhaps a loss of rank
+  CHECK(judged(none, none, {}) == nothing);
+  CHECK(judged(flat(0, 5), to(0, {0, .01, 0, .02, 0}), five) == nothing);
+  CHECK(judged(to(0, {.3, .4}), none, kept) == fails);  // harm
+  CHECK(judged(none, none, gone) == fails);             // the rank is lost
+  CHECK(judged(to(0, {.06, .06}), to(0, {.06, .06}), kept) == fails);
+  CHECK(judged(to(0, {.04, .06}), to(0, {.04, .06}), kept) == fails);  // perhaps lost without
+  CHECK(judged(flat(0, 5), to(0, {0, .01, 0, .02, .4}), five) == undecided);
+  CHECK(judged(flat(0, 1), flat(0, 1), to(1, {1})) == undecided);  // one seed
+  CHECK(judged(to(.5, {.2, .3}), flat(.5, 2), kept) == holds);     // it improves on what is not lost
 }
 
 TEST_CASE("a regulariser under which runs diverge does not help", "[judge]") {

@@ -69,6 +69,17 @@ class Program(unittest.TestCase):
             self.assertIn("stopped", said)
             self.assertEqual(self.export(f"{number}.sqlite").count("\n"), 1)  # no task was finished
 
+    def test_the_end_of_the_hours_is_told_from_the_end_of_the_work(self):
+        arguments = ["run", *small, "--data", "synthetic", "--results", str(self.path / "a.sqlite")]
+        late = paper(*arguments, "--max-hours", "1e-9", check=False)
+        self.assertEqual(late.returncode, 75)
+        self.assertIn("stopped; what was finished is kept", late.stderr)
+        done = paper(*arguments, "--max-hours", "1")
+        self.assertNotIn("stopped", done.stderr)
+        self.assertEqual(paper(*arguments, "--max-hours", "1e-9").returncode, 0)  # nothing is left to do
+        said = " ".join(paper("run", "--help").stdout.split())
+        self.assertIn("0 when all is trained, 75 when --max-hours ended it before", said)
+
     def test_no_resume_trains_anew_and_gives_the_same(self):
         self.run_small("a.sqlite")
         before = self.export("a.sqlite")

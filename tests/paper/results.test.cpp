@@ -136,6 +136,29 @@ TEST_CASE("tasks are committed in order, whole or not at all", "[results]") {
   CHECK(results.tasks_done("a") == 2);
 }
 
+TEST_CASE("tasks of several runs are committed together, or none of them", "[results]") {
+  const Folder folder;
+  Results results(folder / "r.db", Access::write);
+  for (const char* run : {"a", "b"}) results.add_run({run, {}});
+  const auto of = [](const char* run, Index task, int state) {
+    return paper::FinishedTask{
+        run, task, {{task, 0, "error", .5 + static_cast<double>(task)}}, bytes(3, state)};
+  };
+  results.commit(std::vector{of("a", 0, 1), of("b", 0, 2), of("a", 1, 3), of("b", 1, 4)});
+  for (const char* run : {"a", "b"}) {
+    CHECK(results.tasks_done(run) == 2);
+    CHECK(results.curve(run, "error", 9) == std::vector<double>{.5, 1.5});
+  }
+  CHECK((results.checkpoint("a")->state == bytes(3, 3)));
+  CHECK((results.checkpoint("b")->state == bytes(3, 4)));
+  CHECK_THROWS_AS(results.commit(std::vector{of("a", 2, 5), of("b", 2, 5), of("b", 4, 5)}), std::logic_error);
+  CHECK(results.tasks_done("a") == 2);
+  CHECK(results.values("b").size() == 2);
+  CHECK((results.checkpoint("a")->state == bytes(3, 3)));
+  results.commit({});
+  CHECK(results.tasks_done("b") == 2);
+}
+
 TEST_CASE("one program writes at a time, others read meanwhile", "[results]") {
   const Folder folder;
   {

@@ -10,47 +10,11 @@
 
 #include "archive.hpp"
 #include "catch.hpp"
-#include "folder.hpp"
 #include "learner.hpp"
 #include "report.hpp"
+#include "tiny_runs.hpp"
 
-using namespace paper;
-namespace fs = std::filesystem;
-
-namespace {
-
-DataLibrary& digits() {
-  static DataLibrary library;
-  return library;
-}
-
-Choice tiny() {
-  Choice choice;
-  choice.profile = "smoke";
-  choice.tasks = 6, choice.seeds = 2;
-  choice.problems = {"random_label_mnist"};
-  choice.overrides = {{"images", "40"}, {"width", "8"}, {"epochs", "4"}};
-  return choice;
-}
-
-std::string exported(const fs::path& file) {
-  std::ostringstream text;
-  export_csv(text, Results(file, Results::Access::read));
-  return text.str();
-}
-
-std::string run(const fs::path& file, int threads, Choice choice, const std::string& figure = "fig1") {
-  std::ostringstream log;
-  const std::atomic<bool> stop{false};
-  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity("random_label_mnist")));
-  {
-    Results results(file, Results::Access::write);
-    run_all(runs, digits(), results, {threads, false}, log, stop);
-  }
-  return log.str();
-}
-
-}  // namespace
+using namespace tiny_runs;
 
 TEST_CASE("run_all: the numbers do not depend on the number of threads", "[paper]") {
   const Folder folder;
@@ -72,18 +36,6 @@ TEST_CASE("run_all: a run in parts, and a longer run after a shorter one, are on
   }
   CHECK(exported(folder.path / "whole") == exported(folder.path / "parts"));
   CHECK(run(folder.path / "parts", 2, tiny()).find("8 of them done before") != std::string::npos);
-}
-
-TEST_CASE("run_all: what is stopped at once leaves no half task", "[paper]") {
-  const Folder folder;
-  std::ostringstream log;
-  const std::atomic<bool> stop{true};
-  Results results(folder.path / "stopped", Results::Access::write);
-  run_all(all_runs(plan(find_figure("fig1"), tiny(), "any")), digits(), results, {2, false}, log, stop);
-  Index values = 0;
-  results.for_each_value([&](const std::string&, const Value&) { ++values; });
-  CHECK(values == 0);
-  CHECK(log.str().find("stopped") != std::string::npos);
 }
 
 TEST_CASE("run_all: an error in one run reaches the caller", "[paper]") {
@@ -173,24 +125,6 @@ TEST_CASE("share_of_environment: torchrun, srun and mpirun, and what they would 
   CHECK_THROWS_AS(with({{"RANK", "-1"}, {"WORLD_SIZE", "2"}}), std::invalid_argument);
   CHECK_THROWS_AS(with({{"RANK", "0"}, {"WORLD_SIZE", "two"}}), std::invalid_argument);
   for (const char* name : names) unsetenv(name);
-}
-
-TEST_CASE("run_all: max_hours stops as a signal does, and the next run goes on", "[paper]") {
-  const Folder folder;
-  std::ostringstream log;
-  const std::atomic<bool> stop{false};
-  Choice choice = tiny();
-  choice.tasks = 2;
-  const auto runs = all_runs(plan(find_figure("fig1"), choice, digits().identity("random_label_mnist")));
-  {
-    Results results(folder.path / "part", Results::Access::write);
-    run_all(runs, digits(), results, {.threads = 1, .max_hours = 1e-9}, log, stop);
-  }
-  CHECK(log.str().find("stopped") != std::string::npos);
-  CHECK(exported(folder.path / "part").find(",error,") == std::string::npos);
-  run(folder.path / "part", 1, choice);
-  run(folder.path / "whole", 1, choice);
-  CHECK(exported(folder.path / "part") == exported(folder.path / "whole"));
 }
 
 TEST_CASE("groups_of: what is not there is refused and said", "[paper]") {
