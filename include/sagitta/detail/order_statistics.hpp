@@ -221,8 +221,8 @@ class OrderStatistics {
       sum = 0;
       for (std::size_t i = start; i < end; ++i) sum += rank_[i] - start;
       if (2 * sum != (end - start) * (end - start - 1))
-        for (std::size_t i = start; i < end; ++i)
-          for (std::size_t j = start; j < i; ++j) rank_[i] += values[j] == values[i];
+        for (std::size_t i = start; i < end; i += group)
+          add_equal_before(values + start, i - start, end - start, rank_.data() + i);
       start = end;
     }
     return bucket;
@@ -252,6 +252,30 @@ class OrderStatistics {
     for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * strands, counts[p]);
     for (std::size_t i = 0; i < group; ++i)
       rank[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(smaller[i]));
+  }
+
+  // adds to the ranks of a group, values[first] and the following of a bucket of `size`, how many equal ones
+  // come before each
+  static void add_equal_before(const Scalar* values, std::size_t first, std::size_t size,
+                               std::uint32_t* rank) {
+    using namespace Eigen::internal;
+    using Packet = typename packet_traits<Scalar>::type;
+    constexpr std::size_t strands = packet_traits<Scalar>::size;
+    const Packet one = pset1<Packet>(Scalar(1));
+    alignas(64) Scalar equal[group];
+    for (std::size_t p = 0; p < group; p += strands) {
+      const Packet x = ploadu<Packet>(values + first + p);
+      const Packet place = plset<Packet>(static_cast<Scalar>(first + p));
+      Packet count = pset1<Packet>(Scalar(0)), j = count;
+      for (std::size_t before = 0; before < std::min(first + p + strands, size); ++before, j = padd(j, one)) {
+        const Packet is_equal = pcmp_eq(pset1<Packet>(values[before]), x);
+        count = padd(count, pand(pand(is_equal, pcmp_lt(j, place)), one));
+      }
+      pstore(equal + p, count);
+    }
+    const std::size_t number = std::min(group, size - first);  // behind it lie the ranks of the next bucket
+    for (std::size_t i = 0; i < number; ++i)
+      rank[i] += static_cast<std::uint32_t>(static_cast<std::int32_t>(equal[i]));
   }
 
   template <class Visit>
