@@ -150,6 +150,27 @@ TEMPLATE_TEST_CASE("dormancies of many samples agree with sums in long double", 
   }
 }
 
+TEST_CASE("a unit alone has no entropy, at any scale, and a NaN is seen in any place of a block") {
+  generate::Generator generator(66);
+  for (int trial = 0; trial < 2000; ++trial) {
+    MatrixXd F = MatrixXd::Zero(33, 3);
+    for (Index i = 0; i < F.rows(); ++i)
+      F(i, i % 3) = std::ldexp(generate::uniform(generator, -2, 2),
+                               static_cast<int>(generate::whole(generator, -1074, 1022)));
+    CHECK(sagitta::per_sample_dormancy(F) == 0);
+    // two units alike: log(1/2), also where both are subnormal; logarithms of numbers below 4, to 4 eps
+    MatrixXd pairs(33, 2);
+    pairs << F.rowwise().sum(), -F.rowwise().sum();
+    CHECK(std::abs(sagitta::per_sample_dormancy(pairs) + std::log(2.0)) <= 8 * eps);
+  }
+  for (const Index i : {0, 1, 31, 32, 33, 63, 64, 65})
+    for (const double bad : {std::numeric_limits<double>::quiet_NaN(), -HUGE_VAL}) {
+      MatrixXd F = MatrixXd::Ones(66, 5);
+      F(i, 3) = bad;
+      CHECK_THROWS_AS(sagitta::per_sample_dormancy(F), std::invalid_argument);
+    }
+}
+
 TEST_CASE("dormancy from all units alike to one unit alone") {
   for (const Index width : {1, 2, 7, 100}) {
     const MatrixXd alike = MatrixXd::Constant(9, width, -0.3);

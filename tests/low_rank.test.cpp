@@ -76,6 +76,32 @@ TEST_CASE("a basis is orthonormal and spans what it is of, also where columns de
     }
 }
 
+TEST_CASE("a subspace stays orthonormal and holds what it was given, whether that is new or not") {
+  generate::Generator generator(55);
+  for (const Index n : {192, 195, 200, 256})
+    for (const Index rank : {0, 1, 12, 24, 30, 60, 150})
+      for (const double decay : {0.0, 0.1, 0.6}) {
+        VectorXd s = VectorXd::Zero(n);
+        for (Index i = 0; i < rank; ++i) s[i] = std::exp(-decay * static_cast<double>(i));
+        const SymmetricBlocks A(generate::with_spectrum(generator, s));
+        sagitta::detail::TallRows X = sagitta::detail::TallRows::Zero(A.padded(), 24), AX = X;
+        X.topRows(n) = generate::matrix(generator, n, 24);
+        sagitta::detail::Subspace known;
+        for (int block = 0; block < 3; ++block) {
+          if (!known.extend(A, X)) break;  // says so itself
+          const Index m = known.dimension();
+          MatrixXd Q(A.padded(), m);
+          for (Index b = 0; b <= block; ++b) Q.middleCols(24 * b, 24) = known.Q[static_cast<std::size_t>(b)];
+          CHECK((Q.transpose() * Q - MatrixXd::Identity(m, m)).cwiseAbs().maxCoeff() <= 72 * eps);
+          CHECK((Q * (Q.transpose() * X) - X).norm() <= 128 * eps * X.norm());
+          sagitta::detail::multiply_tall(A, known.Q.back(), AX);
+          CHECK((known.AQ.back() - AX).norm() == 0);
+          X = AX;
+        }
+        CHECK(known.dimension() >= 24);
+      }
+}
+
 TEST_CASE("low ranks are certified, and right, with and without the knowledge of semidefiniteness") {
   generate::Generator generator(53);
   int cases = 0, certified = 0;

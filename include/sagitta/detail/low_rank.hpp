@@ -51,17 +51,32 @@ struct Subspace {
 
   Index dimension() const { return projected.rows(); }
 
+  TallRows without_known(TallRows X) const {
+    for (const TallRows& known : Q) {
+      SmallSquare overlap = SmallSquare::Zero();
+      add_inner_products(known, X, 0, overlap);
+      add_combinations(known, -overlap, 0, X);
+    }
+    return X;
+  }
+
   // Adds the directions of X that are new. False where they are not orthonormal to rounding, which the
   // certificate relies on.
   bool extend(const SymmetricBlocks& A, TallRows X) {
     constexpr Index width = Band::width;
-    for (int pass = 0; pass < 2; ++pass) {
-      for (const TallRows& known : Q) {
-        SmallSquare overlap = SmallSquare::Zero();
-        add_inner_products(known, X, 0, overlap);
-        add_combinations(known, -overlap, 0, X);
+    // Twice is enough. The second time X is nearly orthonormal already, if it had new directions: X^T X = I +
+    // E with a small E, and X (I - E / 2) has an error of E^2. Without new directions it is noise.
+    X = orthonormal_basis(without_known(std::move(X)));
+    if (!Q.empty()) {
+      X = without_known(std::move(X));
+      SmallSquare E = -SmallSquare::Identity();
+      add_inner_products(X, X, 0, E);
+      if (E.cwiseAbs().maxCoeff() < 1e-9) {
+        const TallRows copy = X;
+        add_combinations(copy, E / -2, 0, X);
+      } else {
+        X = orthonormal_basis(std::move(X));
       }
-      X = orthonormal_basis(std::move(X));
     }
     Q.push_back(std::move(X));
     for (const TallRows& known : Q) {
