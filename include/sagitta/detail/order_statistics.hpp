@@ -60,9 +60,9 @@ class OrderStatistics {
   class BucketMap {
    public:
     // buckets: wanted, fewer than 32766; up to two more are used
-    void fit(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, std::size_t buckets) {
-      low_ = key_of(smallest);
-      stretch_ = std::countl_zero(static_cast<Key>(key_of(largest) - low_));
+    void fit(const Scalar* values, std::size_t n, Key smallest, Key largest, std::size_t buckets) {
+      low_ = smallest;
+      stretch_ = std::countl_zero(static_cast<Key>(largest - low_));
       const int bits = n > in_cache ? 11 : n > 16384 ? 10 : n > 2048 ? 9 : 8;
       cell_shift_ = 32 - bits;
       cells_.assign(std::size_t{1} << bits, {0, 0});
@@ -118,6 +118,9 @@ class OrderStatistics {
   };
 
  public:
+  // a < b, also where a thread treats subnormal numbers as zeros (set_flush_denormal of LibTorch)
+  static bool less(Scalar a, Scalar b) { return key_of(a) < key_of(b); }
+
   // Calls visit(first, count, matches) for consecutive blocks of indices first, ..., first + count - 1, from
   // the first index to the last, where matches[i] = sorted[rank of values[first + i]].
   //   sorted: n numbers in ascending order
@@ -139,8 +142,7 @@ class OrderStatistics {
   void match_run(const Scalar* values, std::size_t n, const Scalar* sorted, std::size_t depth,
                  const Visit& visit) {
     if (n == 0) return;
-    const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> all(values, static_cast<Index>(n));
-    const Scalar smallest = all.minCoeff(), largest = all.maxCoeff();
+    const auto [smallest, largest] = extreme_keys(values, n);
     if (smallest == largest) {
       hand_on(sorted, n, visit);
       return;
@@ -175,7 +177,21 @@ class OrderStatistics {
     }
   }
 
-  static void distribute(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, Round& round) {
+  // The keys of the smallest and the largest value. Where a thread treats subnormal numbers as zeros, they
+  // all compare equal, so that a smallest or largest of that size is looked for among the keys.
+  static std::pair<Key, Key> extreme_keys(const Scalar* values, std::size_t n) {
+    const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> all(values, static_cast<Index>(n));
+    const Scalar smallest = all.minCoeff(), largest = all.maxCoeff();
+    std::pair<Key, Key> keys{key_of(smallest), key_of(largest)};
+    constexpr Key normal = std::bit_cast<Key>(std::numeric_limits<Scalar>::min());
+    if (Bits::magnitude(smallest) < normal)
+      for (std::size_t i = 0; i < n; ++i) keys.first = std::min(keys.first, key_of(values[i]));
+    if (Bits::magnitude(largest) < normal)
+      for (std::size_t i = 0; i < n; ++i) keys.second = std::max(keys.second, key_of(values[i]));
+    return keys;
+  }
+
+  static void distribute(const Scalar* values, std::size_t n, Key smallest, Key largest, Round& round) {
     const std::size_t wanted = n > in_cache ? std::min<std::size_t>(n / 16384, 512) : n / usual;
     if (round.place.size() < n) round.place.resize(n), round.values.resize(n + dense);
     round.map.fit(values, n, smallest, largest, wanted);
@@ -222,7 +238,8 @@ class OrderStatistics {
       for (std::size_t i = start; i < end; ++i) sum += rank_[i] - start;
       if (2 * sum != (end - start) * (end - start - 1))
         for (std::size_t i = start; i < end; ++i)
-          for (std::size_t j = start; j < i; ++j) rank_[i] += values[j] == values[i];
+          for (std::size_t j = start; j < i; ++j)  // equal ones, or subnormal ones that are taken for it
+            if (values[j] == values[i]) ++rank_[less(values[i], values[j]) ? j : i];
       start = end;
     }
     return bucket;
@@ -266,7 +283,8 @@ class OrderStatistics {
     std::vector<std::uint32_t> order(n);
     for (std::size_t i = 0; i < n; ++i) order[i] = static_cast<std::uint32_t>(i);
     std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return values[a] != values[b] ? values[a] < values[b] : a < b;
+      const Key left = key_of(values[a]), right = key_of(values[b]);
+      return left != right ? left < right : a < b;
     });
     std::vector<Scalar> matches(n);
     for (std::size_t i = 0; i < n; ++i) matches[order[i]] = sorted[i];
