@@ -311,6 +311,39 @@ TEST_CASE("custom functions: a gradient of its own, checkpoints of both kinds, h
                 "adds to the gradients"));
     untouched();
   }
+  // beside a parameter that is written into a part of a tensor, where LibTorch 1.13 adds to gradients by
+  // itself
+  Tensor row = leaf({4});
+  const auto with_slice = [&](const std::function<Tensor(const Tensor&)>& custom) {
+    Tensor y = x.clone();
+    y.select(1, 1).copy_(custom(x).narrow(1, 0, 1).squeeze(1));
+    y.narrow(1, 2, 2) *= row.narrow(0, 0, 2);
+    return some_losses(y.tanh());
+  };
+  const auto silent = [&] { CHECK_FALSE(row.grad().defined()); };
+  const auto scaled = [&] {
+    return with_slice([&](const Tensor& input) { return F::linear(input, Scaled::apply(W)); });
+  };
+  if (TORCH_VERSION_MAJOR < 2) {  // what touched the gradients cannot be told: an error, never a wrong number
+    const std::string message = rejection([&] { check_gram(scaled, {W, row}); });
+    CHECK((message.empty() || holds(message, "adds to the gradients")));
+  } else {
+    both_ways(scaled, {W, row});
+  }
+  silent();
+  CHECK_FALSE(W.grad().defined());
+  secret.mutable_grad().reset();
+  const auto reentrant = [&] {
+    return with_slice(
+        [&](const Tensor& input) { return Reentrant::apply(F::linear(input, head).narrow(1, 0, 4)); });
+  };
+  CHECK(holds(rejection([&] {
+                (void)lt::empirical_fisher_gram(reentrant, std::vector<Tensor>{head, secret, row});
+              }),
+              "adds to the gradients"));
+  silent();
+  CHECK_FALSE(secret.grad().defined());
+  CHECK_FALSE(head.grad().defined());
   // hooks are part of what autograd calls the gradient
   Tensor hooked = leaf({3, 4});
   hooked.register_hook([](const Tensor& g) { return g * 2; });
