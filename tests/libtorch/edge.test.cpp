@@ -428,26 +428,6 @@ TEST_CASE("micro-batches of other sizes, one of them empty", "[edge]") {
             .gram.numel() == 0);
 }
 
-TEST_CASE("measure: a frozen head, time first, a snapshot from elsewhere", "[edge]") {
-  torch::manual_seed(63);
-  nn::Sequential model(nn::Linear(4, 6), nn::Tanh(), nn::Linear(6, 3));
-  model[2]->as<nn::Linear>()->weight.set_requires_grad(false);
-  model[2]->as<nn::Linear>()->bias.set_requires_grad(false);
-  const Tensor x = torch::randn({8, 4}), y = torch::randint(0, 3, {8});
-  lt::MeasureOptions options;
-  options.sampled_fisher = true;
-  options.initial = lt::snapshot(model);
-  for (Tensor& t : options.initial) t = t.to(torch::kDouble);
-  auto generator = at::globalContext().defaultGenerator(torch::Device(torch::kCPU));
-  const Tensor state = generator.get_state();
-  const auto got = lt::measure(model, x, y, options);
-  CHECK(torch::equal(generator.get_state(), state));
-  CHECK(got.feature_rank.max_rank == 6);
-  CHECK(got.parameters == 30);
-  CHECK(got.initial_distance_w2 == 0);
-  CHECK(got.sampled_fisher_rank->rank > 0);
-}
-
 TEST_CASE("ranks of tensors of any scale; NaN is named", "[edge]") {
   for (const double scale : {1e200, 1e-200, 1.0}) {
     const auto rank = lt::symmetric_effective_rank(torch::eye(4, torch::kDouble) * scale);

@@ -1,5 +1,3 @@
-#include <random>
-
 #include "oracle.hpp"
 
 using namespace oracle;
@@ -135,23 +133,4 @@ TEST_CASE("measure knows that the Gram of a float model is rounded", "[rounding]
     model->weight.add_(1);
   }
   CHECK(lt::measure(model, x.to(torch::kFloat), y.to(torch::kFloat)).overlap.defined());
-}
-
-TEST_CASE("a sharpness that does not converge is a quiet NaN", "[rounding]") {
-  // the eigenvalues of a string, whose largest lie too close for the products that are allowed
-  const int64_t n = 2000;
-  const Tensor eigenvalues =
-      torch::cos(torch::arange(n, torch::kDouble) * (3.14159265358979 / static_cast<double>(n)));
-  nn::Linear model(nn::LinearOptions(1, n).bias(false));
-  model->to(torch::kDouble);
-  lt::MeasureOptions options;
-  options.sharpness = true;
-  options.losses = [&](const Tensor& output, const Tensor&) {
-    return (output.square() * eigenvalues).sum(1) / 2;
-  };
-  const Tensor ones = torch::ones({2, 1}, torch::kDouble);
-  const auto got = lt::measure(model, ones, ones, options);
-  CHECK(std::isnan(got.sharpness));
-  CHECK(std::isfinite(got.loss));
-  CHECK(got.fisher_rank.rank == 1);
 }
