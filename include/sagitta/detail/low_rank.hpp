@@ -54,7 +54,7 @@ struct Subspace {
   // A bound on |Q^T Q - I|_F: what was computed, and an epsilon an element for computing it.
   double defect() const { return std::sqrt(overlaps) + epsilon * static_cast<double>(dimension()); }
 
-  // Adds the directions of X that are new. False where they are far from orthonormal.
+  // Adds the directions of X that are new. False where they are not orthonormal to some roundings.
   bool extend(const SymmetricBlocks& A, TallRows X) {
     constexpr Index width = Band::width;
     for (int pass = 0; pass < 2; ++pass) {
@@ -70,9 +70,9 @@ struct Subspace {
       SmallSquare overlap = SmallSquare::Zero();
       add_inner_products(known, Q.back(), 0, overlap);
       if (&known == &Q.back()) overlap -= SmallSquare::Identity();
+      if (!(overlap.cwiseAbs().maxCoeff() <= 64 * epsilon)) return false;
       overlaps += (&known == &Q.back() ? 1 : 2) * overlap.squaredNorm();
     }
-    if (!(overlaps <= 1e-20)) return false;
     AQ.emplace_back(A.padded(), width);
     multiply_tall(A, Q.back(), AQ.back());
     image += AQ.back().squaredNorm();
@@ -100,7 +100,7 @@ struct Subspace {
 //   the j largest moduli of A sum to at least those of T (Ky Fan), all of them to at least T's and C's and at
 //     most 2 sqrt(m) b more.
 //
-// The basis that was computed is Q with |Q^T Q - I|_F = w <= 1e-10. All of this holds for the orthonormal
+// The basis that was computed is Q with |Q^T Q - I|_F = w << 1. All of this holds for the orthonormal
 // Q S, S = (Q^T Q)^(-1/2), which spans the same, |S - I|_F <= w (1/2 + w); up to terms of order w^2
 //   S T S is within w |T|_F <= w |A|_F of T in the Frobenius norm, so are its eigenvalues from T's and its
 //     trace from T's within |T|_F |S^2 - I|_F <= w |A|_F, and its squared norm within 2 w |A|_F^2;
@@ -172,7 +172,8 @@ std::optional<EffectiveRank> low_rank(const SymmetricBlocks& A, double threshold
   }
   Subspace known;
   for (int products = 1; products <= 3; ++products) {
-    if (!known.extend(A, products == 1 ? std::move(columns) : known.AQ.back())) return std::nullopt;
+    if (products > 1) columns = known.AQ.back();
+    if (!known.extend(A, columns)) return std::nullopt;
     if (products == 1 && trace - known.projected.trace() > 10 * (1 - threshold) * trace) return std::nullopt;
     if (products == 1) continue;
     if (const auto rank = certify(known, n, trace, square, threshold, input_error, semidefinite)) return rank;
