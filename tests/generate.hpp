@@ -93,6 +93,69 @@ inline VectorXd spectrum(Generator& generator, Kind kind, Index n) {
   return s;
 }
 
+// Spectra of real numbers, n of them, not in order.
+enum class Shape {
+  geometric,
+  raised,
+  power,
+  floor,
+  noisy,
+  deficient,
+  clusters,
+  graded,
+  flat,
+  tied,
+  one_large,
+  uniform
+};
+
+//   rate: from one value to the next, where they decay;  some: how many are large;  low: those that are not
+inline VectorXd spectrum(Generator& generator, Shape shape, Index n, double rate, Index some, double low) {
+  VectorXd s(n);
+  for (Index i = 0; i < n; ++i) {
+    const auto at = static_cast<double>(i);
+    const bool large = i < some;
+    switch (shape) {
+      case Shape::geometric:
+        s[i] = std::pow(rate, at);
+        break;
+      case Shape::raised:
+        s[i] = std::pow(rate, at) + low;
+        break;
+      case Shape::power:
+        s[i] = std::pow(1 + at, -uniform(generator, 2.5, 3));
+        break;
+      case Shape::floor:
+        s[i] = large ? 1 : low;
+        break;
+      case Shape::noisy:
+        s[i] = large ? uniform(generator, 0.1, 1) : low * uniform(generator, 0, 1);
+        break;
+      case Shape::deficient:
+        s[i] = large ? uniform(generator, 0.1, 1) : 0;
+        break;
+      case Shape::clusters:  // gaps of some roundings
+        s[i] = (large ? 1 : 1e-3) + 1e-13 * uniform(generator, -1, 1);
+        break;
+      case Shape::graded:
+        s[i] = std::pow(10.0, -30 * at / static_cast<double>(n));
+        break;
+      case Shape::flat:
+        s[i] = 1;
+        break;
+      case Shape::tied:  // at 99/100
+        s[i] = i == 0 ? 99 * static_cast<double>(n - 1) : 1;
+        break;
+      case Shape::one_large:
+        s[i] = i == 0 ? 1e3 : uniform(generator, 0, 1e-3);
+        break;
+      case Shape::uniform:
+        s[i] = uniform(generator, 0, 1);
+    }
+  }
+  return s;
+}
+
 // A threshold as a fraction and as the double that a user writes.
 struct Threshold {
   std::int64_t numerator, denominator;

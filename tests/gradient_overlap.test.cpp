@@ -161,6 +161,26 @@ TEST_CASE("an overlap without a definition is a quiet NaN") {
   }
 }
 
+TEST_CASE("a mean gradient that cancels to a stated error of the Gram matrix has no overlap") {
+  generate::Generator generator(57);
+  for (const Index M : {4, 30, 90}) {
+    MatrixXd G = generate::matrix(generator, 200, M);
+    const MatrixXd apart = G.transpose() * G;
+    G.rightCols(M / 2) = -G.leftCols(M / 2);
+    const MatrixXd R = generate::matrix(generator, M, M);  // what rounding may have left
+    const MatrixXd K = G.transpose() * G + 1e-7 * R * R.transpose();
+    const double error = std::numeric_limits<float>::epsilon() * K.norm();
+    for (const double t : {0.99, 1.0}) {
+      CHECK_FALSE(sagitta::gradient_gram_overlap(K, t, error).defined());
+      CHECK(sagitta::gradient_gram_overlap(K, t).defined());
+      CHECK(sagitta::gradient_gram_overlap(apart, t, error).value ==
+            sagitta::gradient_gram_overlap(apart, t).value);
+      CHECK_FALSE(sagitta::gradient_gram_overlap(K * 0x1p300, t, error * 0x1p300).defined());
+      CHECK(sagitta::gradient_gram_overlap(apart * 0x1p300, t, error * 0x1p300).defined());
+    }
+  }
+}
+
 TEST_CASE("overlaps reject what they cannot answer") {
   const MatrixXd I = MatrixXd::Identity(3, 3);
   const VectorXd ones = VectorXd::Ones(3);
@@ -177,6 +197,8 @@ TEST_CASE("overlaps reject what they cannot answer") {
   CHECK(gram(MatrixXd::Ones(2, 3)) == "gradient_gram_overlap: K is 2 x 3, expected a square matrix");
   CHECK(holds(gram(I, -0.5), "gradient_gram_overlap: threshold is -0.5"));
   CHECK(holds(gram(MatrixXd(-I)), "gradient_gram_overlap: K(0, 0) is negative"));
+  CHECK(holds(rejection([&] { (void)sagitta::gradient_gram_overlap(I, 0.99, -1); }),
+              "gradient_gram_overlap: input_error is -1, expected a finite number >= 0"));
   for (const double bad :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     MatrixXd A = I;

@@ -1,5 +1,7 @@
 #include <sagitta/effective_rank.hpp>
 
+#include <cstdlib>
+
 #include "catch.hpp"
 #include "generate.hpp"
 
@@ -14,34 +16,13 @@ namespace {
 
 constexpr double eps = std::numeric_limits<double>::epsilon();
 
-// few large values over a tail of one of several shapes
+// few large values over a tail of one of several shapes, descending
 VectorXd spectrum(generate::Generator& generator, int kind, Index n) {
-  VectorXd s(n);
+  using enum generate::Shape;
+  constexpr generate::Shape shapes[] = {geometric, floor, noisy, power, deficient, raised};
   const double rate = generate::uniform(generator, 0.3, 0.85),
-               floor = std::pow(10.0, generate::uniform(generator, -12, -4));
-  const Index few = generate::whole(generator, 1, 23);
-  for (Index i = 0; i < n; ++i) {
-    const auto at = static_cast<double>(i);
-    switch (kind) {
-      case 0:
-        s[i] = std::pow(rate, at);
-        break;
-      case 1:  // equal ones over a floor
-        s[i] = i < few ? 1 : floor;
-        break;
-      case 2:
-        s[i] = i < few ? generate::uniform(generator, 0.1, 1) : floor * generate::uniform(generator, 0, 1);
-        break;
-      case 3:
-        s[i] = std::pow(1 + at, -generate::uniform(generator, 2.5, 3));
-        break;
-      case 4:  // exactly of low rank
-        s[i] = i < few ? generate::uniform(generator, 0.1, 1) : 0;
-        break;
-      default:
-        s[i] = std::pow(rate, at) + floor;
-    }
-  }
+               low = std::pow(10.0, generate::uniform(generator, -12, -4));
+  VectorXd s = generate::spectrum(generator, shapes[kind], n, rate, generate::whole(generator, 1, 23), low);
   std::sort(s.begin(), s.end(), std::greater<>());
   return s;
 }
@@ -134,6 +115,103 @@ TEST_CASE("low ranks are certified, and right, with and without the knowledge of
   }
   INFO(certified << " of " << cases << " certified");
   CHECK(certified > cases / 2);
+}
+
+TEST_CASE("certificates from bases that are not quite orthonormal take that into account") {
+  using sagitta::detail::Subspace;
+  using Extended = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
+  generate::Generator generator(55);
+  int certified = 0;
+  double sharpest = 0;
+  for (int trial = 0; trial < 400; ++trial) {
+    const Index n = 192, m = 24;
+    const bool semidefinite = trial % 2 == 0;
+    // the first `few` hold the threshold's share of all up to `margin`, on either side of it
+    const Index few = generate::whole(generator, 1, 12);
+    const double threshold = 0.9, margin = std::pow(10.0, generate::uniform(generator, -13, -5)) *
+                                           (generate::uniform(generator, -1, 1) < 0 ? -1 : 1);
+    VectorXd s = VectorXd::Zero(n);
+    s.head(few).setOnes();
+    const double head = static_cast<double>(few), rest = head / (threshold + margin) - head;
+    const Index small = generate::whole(generator, 3, 10);
+    s.segment(few, small).setConstant(rest / static_cast<double>(small));
+    const MatrixXd A = s.asDiagonal();
+    const SymmetricBlocks blocks(A);
+
+    Subspace known;  // of the leading unit vectors, each turned and stretched a little
+    const double size = std::pow(10.0, generate::uniform(generator, -16, -10.5));
+    sagitta::detail::TallRows Q = sagitta::detail::TallRows::Zero(blocks.padded(), m);
+    Q.topRows(m) =
+        MatrixXd::Identity(m, m) +
+        size / 24 * (trial % 3 == 0 ? MatrixXd(MatrixXd::Ones(m, m)) : generate::matrix(generator, m, m));
+    const Extended overlap =
+        Q.cast<long double>().transpose() * Q.cast<long double>() - Extended::Identity(m, m);
+    known.overlaps = (Q.transpose() * Q - MatrixXd::Identity(m, m)).squaredNorm();
+    known.Q.push_back(Q);
+    known.AQ.push_back(Q);
+    sagitta::detail::multiply_tall(blocks, known.Q[0], known.AQ[0]);
+    known.image = known.AQ[0].squaredNorm();
+    known.projected = Q.transpose() * known.AQ[0];
+    CHECK(static_cast<double>(overlap.norm()) <= known.defect());
+    const auto got = sagitta::detail::certify(known, n, s.sum(), s.squaredNorm(), threshold, 0, semidefinite);
+    if (!got) continue;
+    ++certified;
+    sharpest = std::max(sharpest, known.defect() / std::abs(margin));
+    INFO("trial " << trial << ", " << few << " of " << small << ", margin " << margin << ", defect "
+                  << known.defect());
+    CHECK(got->rank == (margin > 0 ? few : few + 1));
+  }
+  INFO(certified << " certified; largest defect in units of the margin: " << sharpest);
+  CHECK(certified > 100);
+}
+
+TEST_CASE("what few directions certify is what the full decomposition finds, at thresholds next to a tie") {
+  generate::Generator generator(56);
+  using enum generate::Shape;
+  constexpr generate::Shape shapes[] = {geometric, raised,   power,     floor, noisy,
+                                        deficient, clusters, one_large, tied,  graded};
+  const char* const more = std::getenv("SAGITTA_TRIALS");  // as many as one likes
+  const int trials = more != nullptr ? std::atoi(more) : 600;
+  Index cases = 0, certified = 0, certain = 0;
+  for (int trial = 0; trial < trials; ++trial) {
+    const Index n = generate::whole(generator, 192, 260), some = generate::whole(generator, 1, 23);
+    const double low = std::pow(10.0, generate::uniform(generator, -16, -3)),
+                 rate = generate::uniform(generator, .2, .9);
+    VectorXd s = generate::spectrum(generator, shapes[trial % 10], n, rate, some, low);
+    const bool semidefinite = trial % 3 != 0;
+    if (!semidefinite)
+      for (Index i = some; i < n; ++i) s[i] *= generate::uniform(generator, -1, 1) < 0 ? -1 : 1;
+    // thresholds on either side of a share that some j have exactly
+    VectorXd moduli = s.cwiseAbs();
+    std::sort(moduli.begin(), moduli.end(), std::greater<>());
+    const Index j = generate::whole(generator, 1, 23);
+    const double share = moduli.head(j).sum() / moduli.sum(),
+                 offset = std::pow(10.0, generate::uniform(generator, -15, -3)) * (trial % 4 < 2 ? 1 : -1);
+    const double threshold = trial % 5 == 0 ? 0.99 : std::clamp(share * (1 + offset), 0.01, 0.9999);
+    const MatrixXd A = generate::with_spectrum(generator, s);
+    SymmetricBlocks blocks(A);
+    blocks.scale("test", "A");
+    ++cases;
+    const auto got = sagitta::detail::low_rank(blocks, threshold, 0, semidefinite);
+    if (!got) continue;
+    ++certified;
+    const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(A, Eigen::EigenvaluesOnly);
+    VectorXd full = solver.eigenvalues().cwiseAbs();
+    std::sort(full.begin(), full.end(), std::greater<>());
+    const EffectiveRank of_solver = sagitta::detail::bracketed_rank(
+                            full, sagitta::detail::value_error(n, full[0]), threshold, n),
+                        truth = sagitta::detail::bracketed_rank(
+                            moduli, eps * moduli[0] * std::sqrt(static_cast<double>(n)), threshold, n);
+    certain += truth.certified();
+    INFO("trial " << trial << ", n = " << n << ", threshold " << threshold);
+    CHECK(got->rank >= of_solver.lower);
+    CHECK(got->rank <= of_solver.upper);
+    CHECK(got->rank >= truth.lower);
+    CHECK(got->rank <= truth.upper);
+  }
+  INFO(certified << " of " << cases << " certified, " << certain << " of them no close call");
+  CHECK(certified > cases / 5);
+  CHECK(certain > certified / 2);
 }
 
 TEST_CASE("what is not of low rank, or cannot be certified, is left to the full decomposition") {

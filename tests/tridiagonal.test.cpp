@@ -3,6 +3,12 @@
 #include <sagitta/detail/counted_rank.hpp>
 #include <sagitta/detail/row_products.hpp>
 
+#include <array>
+#include <atomic>
+#include <optional>
+#include <system_error>
+#include <thread>
+
 #include "catch.hpp"
 #include "generate.hpp"
 
@@ -63,40 +69,12 @@ EffectiveRank full_rank(const Tridiagonal& T, double threshold, double input_err
       values, sagitta::detail::value_error(n, n == 0 ? 0 : values[0]) + input_error, threshold, n);
 }
 
-// spectra of real numbers: decaying, clustered, graded, deficient, flat, tied, with one large value, random
 VectorXd spectrum(generate::Generator& generator, int kind, Index n) {
-  VectorXd s(n);
+  using enum generate::Shape;
+  constexpr generate::Shape shapes[] = {geometric, clusters, graded,    deficient,
+                                        flat,      tied,     one_large, uniform};
   const double rate = generate::uniform(generator, 0.5, 0.99);
-  const Index some = generate::whole(generator, 0, n);
-  for (Index i = 0; i < n; ++i) {
-    const auto at = static_cast<double>(i);
-    switch (kind) {
-      case 0:
-        s[i] = std::pow(rate, at);
-        break;
-      case 1:
-        s[i] = (i < some ? 1 : 1e-3) + 1e-13 * generate::uniform(generator, -1, 1);
-        break;
-      case 2:
-        s[i] = std::pow(10.0, -30 * at / static_cast<double>(n));
-        break;
-      case 3:
-        s[i] = i < some ? generate::uniform(generator, 0, 1) : 0;
-        break;
-      case 4:
-        s[i] = 1;
-        break;
-      case 5:
-        s[i] = i == 0 ? 99 * static_cast<double>(n - 1) : 1;
-        break;
-      case 6:
-        s[i] = i == 0 ? 1e3 : generate::uniform(generator, 0, 1e-3);
-        break;
-      default:
-        s[i] = generate::uniform(generator, 0, 1);
-    }
-  }
-  return s;
+  return generate::spectrum(generator, shapes[kind], n, rate, generate::whole(generator, 0, n), 0);
 }
 constexpr int kinds = 8;
 
@@ -237,6 +215,63 @@ TEST_CASE("any number of threads gives the same bits, and every job is done once
   CHECK((K - X * X.transpose()).triangularView<Eigen::Lower>().toDenseMatrix().norm() <=
         130 * eps * X.squaredNorm());
 }
+
+#if defined(__GLIBC__)
+
+namespace {
+
+// While it lives, no thread can be created in this process: its stack would not fit the address space.
+struct NoMoreThreads {
+  pthread_attr_t before;
+  NoMoreThreads() {
+    pthread_getattr_default_np(&before);
+    pthread_attr_t attributes;
+    pthread_getattr_default_np(&attributes);
+    pthread_attr_setstacksize(&attributes, std::size_t{1} << 50);
+    pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+  }
+  NoMoreThreads(const NoMoreThreads&) = delete;
+  NoMoreThreads& operator=(const NoMoreThreads&) = delete;
+  ~NoMoreThreads() {
+    pthread_setattr_default_np(&before);
+    pthread_attr_destroy(&before);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("where the system gives no more threads, those that there are do every job once") {
+  constexpr Index jobs = 40;
+  std::array<std::atomic<int>, jobs> done{};
+  std::atomic<int> elsewhere = 0;  // jobs that another thread did
+  const auto caller = std::this_thread::get_id();
+  const auto work = [&](Index job) {
+    ++done[static_cast<std::size_t>(job)];
+    elsewhere += std::this_thread::get_id() != caller;
+  };
+  {
+    const NoMoreThreads none;
+    CHECK_THROWS_AS(std::thread([] {}).join(), std::system_error);
+    sagitta::detail::in_parallel(8, jobs, work);
+  }
+  CHECK(elsewhere == 0);
+  for (const auto& count : done) CHECK(count == 1);
+  sagitta::detail::in_parallel(8, jobs, work);
+  CHECK(elsewhere == jobs - jobs / 8);
+  for (const auto& count : done) CHECK(count == 2);
+  // the limit comes while they are created, so that some are there
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    std::optional<NoMoreThreads> none;
+    sagitta::detail::in_parallel(8, jobs, [&](Index job) {
+      work(job);
+      if (job == 1) none.emplace();
+    });
+  }
+  for (const auto& count : done) CHECK(count == 102);
+}
+
+#endif
 
 TEST_CASE("Sturm counts are those of extended precision but for the rounding of T") {
   generate::Generator generator(45);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cfenv>
 #include <chrono>
 #include <map>
 #include <numeric>
@@ -48,6 +49,21 @@ Index updates_of_epoch(const Configuration& c, Index images) {
   const Index whole = images / c.batch;
   return whole + (c.last_batch == "keep" && images % c.batch != 0);
 }
+
+// Training treats subnormal numbers as zeros; the caller's thread is left as it was.
+class TrainingArithmetic {
+ public:
+  TrainingArithmetic() {
+    std::fegetenv(&before_);
+    flush_denormals();
+  }
+  TrainingArithmetic(const TrainingArithmetic&) = delete;
+  TrainingArithmetic& operator=(const TrainingArithmetic&) = delete;
+  ~TrainingArithmetic() { std::fesetenv(&before_); }
+
+ private:
+  std::fenv_t before_;
+};
 
 // seconds of one task of a group, from some of its updates and one measurement
 double seconds_of_task(const RunGroup& group, DataLibrary& data, const RunnerOptions& options) {
@@ -120,7 +136,7 @@ Estimate estimate(std::span<const PlannedRun> plan, DataLibrary& data, const Run
   const std::vector<RunGroup> groups = groups_of(plan, options);
   std::map<std::string, double> timed;  // seconds of a task, by kind of group
   double longest = 0;
-  flush_denormals();
+  const TrainingArithmetic arithmetic;
   for (const RunGroup& group : groups) {
     const Configuration& c = group.runs[0].configuration;
     std::string kind = group_key(c) + std::to_string(group.runs.size());

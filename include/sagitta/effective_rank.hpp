@@ -83,8 +83,7 @@ EffectiveRank symmetric_effective_rank(const Eigen::MatrixBase<Derived>& A, doub
   constexpr const char* name = "symmetric_effective_rank";
   detail::check_square(A.rows(), A.cols(), name, "A");
   detail::check_threshold(threshold, name);
-  if (!detail::is_finite(input_error) || input_error < 0)
-    detail::reject(name, "input_error is ", input_error, ", expected a finite number >= 0");
+  detail::check_input_error(input_error, name);
   return detail::symmetric_rank(A, threshold, input_error, false, threads, name);
 }
 

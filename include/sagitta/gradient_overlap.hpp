@@ -64,14 +64,18 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
 // gradient of the same samples: with K = Q diag(lambda) Q^T and b = Q^T 1,
 //   sum_{i<=k} lambda_i^2 b_i^2 / sqrt(sum_i lambda_i b_i^2 * sum_{i<=k} lambda_i^3 b_i^2).
 //   K: M x M, positive semidefinite, its lower triangle is read; float or double, any scale
-// The value is a quiet NaN also where the mean gradient cancels to the rounding of K (1^T K 1 <= M^2 eps
-// |K|). Throws std::invalid_argument for a matrix that is not square, has a diagonal entry below zero, NaN or
-// infinity, and for a threshold outside [0, 1]. 4/3 M^3 operations; M^2 without truncation.
+//   input_error: a bound on |K - B|_2 where K is a rounded version of the Gram matrix B, in the units of K
+// The value is a quiet NaN also where the mean gradient cancels to the rounding of K (1^T K 1 <= M (M eps |K|
+// + input_error)). Throws std::invalid_argument for a matrix that is not square, has a diagonal entry below
+// zero, NaN or infinity, for a threshold outside [0, 1] and a negative input_error. 4/3 M^3 operations; M^2
+// without truncation.
 template <class Derived>
-Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double threshold = 0.99) {
+Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double threshold = 0.99,
+                              double input_error = 0) {
   constexpr const char* name = "gradient_gram_overlap";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
+  detail::check_input_error(input_error, name);
   const detail::Scaled work = detail::scaled(K, name, "K", true);
   const Index M = K.rows();
   for (Index m = 0; m < M; ++m)
@@ -99,7 +103,8 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
     cube = (kept_values.square() * kept).sum();
     norm = std::abs(measure.values[0]);
   }
-  const double rounding = static_cast<double>(M) * detail::epsilon * norm;
+  const double rounding =
+      static_cast<double>(M) * detail::epsilon * norm + std::ldexp(input_error, -work.exponent);
   if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
     result.value = std::min(square / std::sqrt(whole * cube), 1.0);
   return result;

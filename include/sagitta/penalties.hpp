@@ -171,7 +171,7 @@ class WassersteinPenalty {
   explicit WassersteinPenalty(const Eigen::DenseBase<Theta>& theta0)
       : rows_(theta0.rows()), cols_(theta0.cols()), sorted_(theta0.derived().reshaped()) {
     detail::largest_magnitude(sorted_, "WassersteinPenalty", "theta0");
-    std::sort(sorted_.begin(), sorted_.end());
+    std::sort(sorted_.begin(), sorted_.end(), detail::OrderStatistics<Scalar>::less);
   }
   template <class Theta>
   double value(const Eigen::DenseBase<Theta>& theta) const {

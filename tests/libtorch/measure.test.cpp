@@ -239,3 +239,42 @@ TEST_CASE("measure of a regression, of losses of one's own, and of what does not
               "options.initial has 1 tensors, expected 4"));
   CHECK(model->is_training());
 }
+
+TEST_CASE("measure: a frozen head, time first, a snapshot from elsewhere", "[measure]") {
+  torch::manual_seed(63);
+  nn::Sequential model(nn::Linear(4, 6), nn::Tanh(), nn::Linear(6, 3));
+  model[2]->as<nn::Linear>()->weight.set_requires_grad(false);
+  model[2]->as<nn::Linear>()->bias.set_requires_grad(false);
+  const Tensor x = torch::randn({8, 4}), y = torch::randint(0, 3, {8});
+  lt::MeasureOptions options;
+  options.sampled_fisher = true;
+  options.initial = lt::snapshot(model);
+  for (Tensor& t : options.initial) t = t.to(torch::kDouble);
+  auto generator = at::globalContext().defaultGenerator(torch::Device(torch::kCPU));
+  const Tensor state = generator.get_state();
+  const auto got = lt::measure(model, x, y, options);
+  CHECK(torch::equal(generator.get_state(), state));
+  CHECK(got.feature_rank.max_rank == 6);
+  CHECK(got.parameters == 30);
+  CHECK(got.initial_distance_w2 == 0);
+  CHECK(got.sampled_fisher_rank->rank > 0);
+}
+
+TEST_CASE("a sharpness that does not converge is a quiet NaN", "[measure]") {
+  // the eigenvalues of a string, whose largest lie too close for the products that are allowed
+  const int64_t n = 2000;
+  const Tensor eigenvalues =
+      torch::cos(torch::arange(n, torch::kDouble) * (3.14159265358979 / static_cast<double>(n)));
+  nn::Linear model(nn::LinearOptions(1, n).bias(false));
+  model->to(torch::kDouble);
+  lt::MeasureOptions options;
+  options.sharpness = true;
+  options.losses = [&](const Tensor& output, const Tensor&) {
+    return (output.square() * eigenvalues).sum(1) / 2;
+  };
+  const Tensor ones = torch::ones({2, 1}, torch::kDouble);
+  const auto got = lt::measure(model, ones, ones, options);
+  CHECK(std::isnan(got.sharpness));
+  CHECK(std::isfinite(got.loss));
+  CHECK(got.fisher_rank.rank == 1);
+}

@@ -162,8 +162,8 @@ TEST_CASE("figures: a sweep is a series a value, and a figure's own sweep is not
     }
     for (const Series* series : depths)
       CHECK(series->runs.front().configuration.width == depths.front()->runs.front().configuration.width);
-    for (const Series& series : plan(find_figure("fig17"), choice, "data")[0].series)
-      CHECK(series.strength == series.condition.value);
+    const auto panels = plan(find_figure("fig17"), choice, "data");
+    for (const Series& series : panels[0].series) CHECK(series.strength == series.condition.value);
   }
   choice.profile = "paper";
   const auto wide = plan(find_figure("fig7"), choice, "data")[0];

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <set>
 #include <sstream>
 
@@ -83,6 +84,8 @@ TEST_CASE("estimate: counts what is asked for and takes time", "[paper]") {
   CHECK(cost.flops == 6. * (196 * 8 + 2 * 8 * 8 + 8 * 10) * 48 * 4 * 40);
   CHECK(cost.seconds > 0);
   CHECK(estimate({}, digits(), {}).seconds == 0);
+  volatile double least = std::numeric_limits<double>::min();
+  CHECK(least / 2 > 0);  // the arithmetic of training does not stay behind
 }
 
 TEST_CASE("part: the shares of all ranks are the plan, disjoint and of nearly equal size", "[paper]") {

@@ -132,6 +132,11 @@ inline void check_threshold(double threshold, const char* function) {
     reject(function, "threshold is ", threshold, ", expected a number from 0 to 1");
 }
 
+inline void check_input_error(double input_error, const char* function) {
+  if (!is_finite(input_error) || input_error < 0)
+    reject(function, "input_error is ", input_error, ", expected a finite number >= 0");
+}
+
 inline void check_square(Index rows, Index cols, const char* function, const char* argument) {
   if (rows != cols) reject(function, argument, " is ", rows, " x ", cols, ", expected a square matrix");
 }

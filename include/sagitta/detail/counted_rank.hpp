@@ -38,6 +38,7 @@ class CountedValues {
     // |lambda| > x where lambda is not below x, or below -x. Beyond the first edge that is known to have
     // nothing below -x (0 for a positive definite matrix) the second need not be counted again.
     std::vector<double> shifts;
+    shifts.reserve(2 * points.size());
     for (const double x : points) shifts.push_back(modulus(x));
     for (const double x : points)
       if (x < nothing_below_minus_) shifts.push_back(-modulus(x));
@@ -136,8 +137,10 @@ std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold
     for (std::size_t i = 0; i < share.size(); ++i) {
       if (share[i] == 0) continue;
       // edges fall where the running sum of the shares passes a whole number and a half of steps
-      for (double k = std::ceil(sum / step - 0.5); (k + 0.5) * step < sum + share[i]; ++k) {
-        const double at = ((k + 0.5) * step - sum) / share[i];
+      for (auto k = static_cast<Index>(std::ceil(sum / step - 0.5));; ++k) {
+        const double mark = (static_cast<double>(k) + 0.5) * step;
+        if (!(mark < sum + share[i])) break;
+        const double at = (mark - sum) / share[i];
         const double edge = values.edges[i] + at * (values.edges[i + 1] - values.edges[i]);
         if (edge > values.edges[i] && edge < values.edges[i + 1]) edges.push_back(edge);
       }

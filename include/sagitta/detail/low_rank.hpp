@@ -48,8 +48,11 @@ struct Subspace {
   std::vector<TallRows> Q, AQ;
   Eigen::MatrixXd projected;  // Q^T A Q
   double image = 0;           // |A Q|_F^2
+  double overlaps = 0;        // |Q^T Q - I|_F^2, as computed
 
   Index dimension() const { return projected.rows(); }
+  // A bound on |Q^T Q - I|_F: what was computed, and an epsilon an element for computing it.
+  double defect() const { return std::sqrt(overlaps) + epsilon * static_cast<double>(dimension()); }
 
   TallRows without_known(TallRows X) const {
     for (const TallRows& known : Q) {
@@ -60,8 +63,7 @@ struct Subspace {
     return X;
   }
 
-  // Adds the directions of X that are new. False where they are not orthonormal to rounding, which the
-  // certificate relies on.
+  // Adds the directions of X that are new. False where they are not orthonormal to some roundings.
   bool extend(const SymmetricBlocks& A, TallRows X) {
     constexpr Index width = Band::width;
     // Twice is enough. The second time X is nearly orthonormal already, if it had new directions: X^T X = I +
@@ -83,7 +85,8 @@ struct Subspace {
       SmallSquare overlap = SmallSquare::Zero();
       add_inner_products(known, Q.back(), 0, overlap);
       if (&known == &Q.back()) overlap -= SmallSquare::Identity();
-      if (overlap.cwiseAbs().maxCoeff() > 64 * epsilon) return false;
+      if (!(overlap.cwiseAbs().maxCoeff() <= 64 * epsilon)) return false;
+      overlaps += (&known == &Q.back() ? 1 : 2) * overlap.squaredNorm();
     }
     AQ.emplace_back(A.padded(), width);
     multiply_tall(A, Q.back(), AQ.back());
@@ -111,13 +114,23 @@ struct Subspace {
 //     (Li and Li 2005), or to within b, and all others of A are below c + b in modulus;
 //   the j largest moduli of A sum to at least those of T (Ky Fan), all of them to at least T's and C's and at
 //     most 2 sqrt(m) b more.
+//
+// The basis that was computed is Q with |Q^T Q - I|_F = w << 1. All of this holds for the orthonormal
+// Q S, S = (Q^T Q)^(-1/2), which spans the same, |S - I|_F <= w (1/2 + w); up to terms of order w^2
+//   S T S is within w |T|_F <= w |A|_F of T in the Frobenius norm, so are its eigenvalues from T's and its
+//     trace from T's within |T|_F |S^2 - I|_F <= w |A|_F, and its squared norm within 2 w |A|_F^2;
+//   |A Q S|_F^2 is within w |A|_F^2 of |A Q|_F^2.
+// So theta and t are off by 1 w |A|_F, b^2 by 3 w |A|_F^2, f^2 by 4 w |A|_F^2, and t^2 / N by (|t| + |t'|) /
+// N w |A|_F <= 4 sqrt(n) / N w |A|_F^2, where |t| <= sqrt(n) |A|_F + |T|_F sqrt(m) and N >= n / 2: less than
+// another w |A|_F^2 from n = 192 on. The certificate takes 2 w |A|_F and 8 w |A|_F^2.
 template <class = void>
 std::optional<EffectiveRank> certify(const Subspace& known, Index n, double trace, double square,
                                      double threshold, double input_error, bool semidefinite) {
   const Index m = known.dimension();
   const auto rest = static_cast<double>(n - m), size = static_cast<double>(n);
-  const double delta = value_error(n, std::sqrt(square)) + input_error;
-  const double slack = 16 * size * epsilon * square;  // of the differences of squares
+  const double norm = std::sqrt(square), defect = known.defect();
+  const double delta = value_error(n, norm) + 2 * defect * norm + input_error;
+  const double slack = (16 * size * epsilon + 8 * defect) * square;  // of the differences of squares
 
   SymmetricBlocks blocks(known.projected);
   Tridiagonal T = reduce_in_one_stage(blocks);
@@ -146,7 +159,7 @@ std::optional<EffectiveRank> certify(const Subspace& known, Index n, double trac
       return EffectiveRank{.rank = j + 1, .lower = j + 1, .upper = j + 1, .max_rank = n};
     const double gap = std::max(theta[j] - c, 0.0);
     const double error = 2 * b_square / (gap + std::sqrt(gap * gap + 4 * b_square));
-    head_most += std::max(theta[j] + error, c + b) + delta;
+    head_most += std::max(theta[j] + error, c + b) + 2 * delta;  // the gap, too, is off by delta
   }
   return std::nullopt;
 }
@@ -174,7 +187,8 @@ std::optional<EffectiveRank> low_rank(const SymmetricBlocks& A, double threshold
   }
   Subspace known;
   for (int products = 1; products <= 3; ++products) {
-    if (!known.extend(A, products == 1 ? std::move(columns) : known.AQ.back())) return std::nullopt;
+    if (products > 1) columns = known.AQ.back();
+    if (!known.extend(A, columns)) return std::nullopt;
     if (products == 1 && trace - known.projected.trace() > 10 * (1 - threshold) * trace) return std::nullopt;
     if (products == 1) continue;
     if (const auto rank = certify(known, n, trace, square, threshold, input_error, semidefinite)) return rank;

@@ -34,7 +34,7 @@ double reflect_symmetric(Vector&& x, Index head) {
 // is written, and the memory, not the arithmetic, is what this waits for. 4/3 n^3 operations.
 template <class = void>
 Tridiagonal reduce_in_one_stage(SymmetricBlocks& A) {
-  constexpr int most = 2;  // pairs that wait; measured: 1 is slower from n = 256, 3 and 4 below 512
+  constexpr Index most = 2;  // pairs that wait; measured: 1 is slower from n = 256, 3 and 4 below 512
   constexpr Index block = SymmetricBlocks::block;
   const Index n = A.size(), padded = A.padded();
   Tridiagonal T{Eigen::VectorXd(n), Eigen::VectorXd(std::max<Index>(n - 1, 0))};

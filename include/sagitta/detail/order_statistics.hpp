@@ -60,9 +60,9 @@ class OrderStatistics {
   class BucketMap {
    public:
     // buckets: wanted, fewer than 32766; up to two more are used
-    void fit(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, std::size_t buckets) {
-      low_ = key_of(smallest);
-      stretch_ = std::countl_zero(static_cast<Key>(key_of(largest) - low_));
+    void fit(const Scalar* values, std::size_t n, Key smallest, Key largest, std::size_t buckets) {
+      low_ = smallest;
+      stretch_ = std::countl_zero(static_cast<Key>(largest - low_));
       const int bits = n > in_cache ? 11 : n > 16384 ? 10 : n > 2048 ? 9 : 8;
       cell_shift_ = 32 - bits;
       cells_.assign(std::size_t{1} << bits, {0, 0});
@@ -118,6 +118,9 @@ class OrderStatistics {
   };
 
  public:
+  // a < b, also where a thread treats subnormal numbers as zeros (set_flush_denormal of LibTorch)
+  static bool less(Scalar a, Scalar b) { return key_of(a) < key_of(b); }
+
   // Calls visit(first, count, matches) for consecutive blocks of indices first, ..., first + count - 1, from
   // the first index to the last, where matches[i] = sorted[rank of values[first + i]].
   //   sorted: n numbers in ascending order
@@ -139,8 +142,7 @@ class OrderStatistics {
   void match_run(const Scalar* values, std::size_t n, const Scalar* sorted, std::size_t depth,
                  const Visit& visit) {
     if (n == 0) return;
-    const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> all(values, static_cast<Index>(n));
-    const Scalar smallest = all.minCoeff(), largest = all.maxCoeff();
+    const auto [smallest, largest] = extreme_keys(values, n);
     if (smallest == largest) {
       hand_on(sorted, n, visit);
       return;
@@ -158,9 +160,7 @@ class OrderStatistics {
         begin += size;
         ++bucket;
       } else {
-        // parts of a large array are as narrow as it is large, and equal elements the rule
-        bucket =
-            depth > 0 ? rank_buckets<true>(round, bucket, begin) : rank_buckets<false>(round, bucket, begin);
+        bucket = rank_buckets(round, bucket, begin);
         const std::size_t count = round.end[bucket - 1] - begin;
         for (std::size_t i = 0; i < count; ++i) moved[begin + i] = sorted[begin + rank_[i]];
         begin += count;
@@ -177,7 +177,21 @@ class OrderStatistics {
     }
   }
 
-  static void distribute(const Scalar* values, std::size_t n, Scalar smallest, Scalar largest, Round& round) {
+  // The keys of the smallest and the largest value. Where a thread treats subnormal numbers as zeros, they
+  // all compare equal, so that a smallest or largest of that size is looked for among the keys.
+  static std::pair<Key, Key> extreme_keys(const Scalar* values, std::size_t n) {
+    const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> all(values, static_cast<Index>(n));
+    const Scalar smallest = all.minCoeff(), largest = all.maxCoeff();
+    std::pair<Key, Key> keys{key_of(smallest), key_of(largest)};
+    constexpr Key normal = std::bit_cast<Key>(std::numeric_limits<Scalar>::min());
+    if (Bits::magnitude(smallest) < normal)
+      for (std::size_t i = 0; i < n; ++i) keys.first = std::min(keys.first, key_of(values[i]));
+    if (Bits::magnitude(largest) < normal)
+      for (std::size_t i = 0; i < n; ++i) keys.second = std::max(keys.second, key_of(values[i]));
+    return keys;
+  }
+
+  static void distribute(const Scalar* values, std::size_t n, Key smallest, Key largest, Round& round) {
     const std::size_t wanted = n > in_cache ? std::min<std::size_t>(n / 16384, 512) : n / usual;
     if (round.place.size() < n) round.place.resize(n), round.values.resize(n + dense);
     round.map.fit(values, n, smallest, largest, wanted);
@@ -202,43 +216,39 @@ class OrderStatistics {
   }
 
   // Ranks of the elements of some whole buckets from `bucket` on, whose first element is `begin`, counted
-  // from there; returns the bucket behind the last one. With `ties` each bucket is asked whether it has equal
-  // elements, without a branch, as nobody foresees the answer; else only all of them together.
-  template <bool ties>
+  // from there; returns the bucket behind the last one.
   std::size_t rank_buckets(const Round& round, std::size_t bucket, std::size_t begin) {
     const std::size_t first = bucket;
     const Scalar* const values = round.values.data() + begin;
-    std::size_t done = 0, number = 0;
+    std::size_t done = 0;
     for (; bucket < round.end.size(); ++bucket) {
       const std::size_t size = round.end[bucket] - begin - done;
       if (size > dense || done + size > chunk) break;
-      std::size_t sum = 0;
       for (std::size_t i = 0; i < size; i += group)  // the last group may write on, into the next bucket
-        sum += count_smaller<ties>(values + done, i, size, done, rank_.data() + done + i);
-      if constexpr (ties) {
-        tied_[number] = {done, size};
-        number += 2 * (sum - size * done) != size * (size - 1);
-      }
+        count_smaller(values + done, values + done + i, size, done, rank_.data() + done + i);
       done += size;
     }
-    if constexpr (!ties) {
-      std::size_t sum = 0;
-      for (std::size_t i = 0; i < done; ++i) sum += rank_[i];
-      return 2 * sum == done * (done - 1) ? bucket : rank_buckets<true>(round, first, begin);
-    }
-    for (std::size_t tie = 0; tie < number; ++tie) {
-      const auto [start, size] = tied_[tie];
-      for (std::size_t i = 0; i < size; i += group)
-        add_equal_before(values + start, i, size, rank_.data() + start + i);
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < done; ++i) sum += rank_[i];
+    if (2 * sum == done * (done - 1)) return bucket;
+    std::size_t start = 0;
+    for (std::size_t b = first; b < bucket; ++b) {
+      const std::size_t end = round.end[b] - begin;
+      sum = 0;
+      for (std::size_t i = start; i < end; ++i) sum += rank_[i] - start;
+      if (2 * sum != (end - start) * (end - start - 1))
+        for (std::size_t i = start; i < end; ++i)
+          for (std::size_t j = start; j < i; ++j)  // equal ones, or subnormal ones that are taken for it
+            if (values[j] == values[i]) ++rank_[less(values[i], values[j]) ? j : i];
+      start = end;
     }
     return bucket;
   }
 
-  // rank[i] = start + how many elements of a bucket of `size` are below values[first + i], for a group of
-  // them; counted in Scalar, which is exact. With `ties` returns the sum of those in the bucket, else 0.
-  template <bool ties>
-  static std::size_t count_smaller(const Scalar* values, std::size_t first, std::size_t size,
-                                   std::size_t start, std::uint32_t* rank) {
+  // rank[i] = start + how many of the first `size` values are below x[i], for a group of x; counted in
+  // Scalar, which is exact
+  static void count_smaller(const Scalar* values, const Scalar* x, std::size_t size, std::size_t start,
+                            std::uint32_t* rank) {
     using namespace Eigen::internal;
     using Packet = typename packet_traits<Scalar>::type;
     constexpr std::size_t strands = packet_traits<Scalar>::size, packets = group / strands;
@@ -246,7 +256,7 @@ class OrderStatistics {
     const Packet one = pset1<Packet>(Scalar(1));
     Packet xs[packets], counts[packets];
     for (std::size_t p = 0; p < packets; ++p) {
-      xs[p] = ploadu<Packet>(values + first + p * strands);
+      xs[p] = ploadu<Packet>(x + p * strands);
       counts[p] = pset1<Packet>(static_cast<Scalar>(start));
     }
     const auto compare = [&](std::size_t i) {
@@ -259,38 +269,6 @@ class OrderStatistics {
     for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * strands, counts[p]);
     for (std::size_t i = 0; i < group; ++i)
       rank[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(smaller[i]));
-    if constexpr (!ties) return 0;
-    const Packet end = pset1<Packet>(static_cast<Scalar>(size));
-    Packet sum = pset1<Packet>(Scalar(0));
-    for (std::size_t p = 0; p < packets; ++p) {
-      const Packet place = plset<Packet>(static_cast<Scalar>(first + p * strands));
-      sum = padd(sum, pand(pcmp_lt(place, end), counts[p]));
-    }
-    return static_cast<std::size_t>(predux(sum));
-  }
-
-  // adds to the ranks of a group, values[first] and the following of a bucket of `size`, how many equal ones
-  // come before each
-  static void add_equal_before(const Scalar* values, std::size_t first, std::size_t size,
-                               std::uint32_t* rank) {
-    using namespace Eigen::internal;
-    using Packet = typename packet_traits<Scalar>::type;
-    constexpr std::size_t strands = packet_traits<Scalar>::size;
-    const Packet one = pset1<Packet>(Scalar(1));
-    alignas(64) Scalar equal[group];
-    for (std::size_t p = 0; p < group; p += strands) {
-      const Packet x = ploadu<Packet>(values + first + p);
-      const Packet place = plset<Packet>(static_cast<Scalar>(first + p));
-      Packet count = pset1<Packet>(Scalar(0)), j = count;
-      for (std::size_t before = 0; before < std::min(first + p + strands, size); ++before, j = padd(j, one)) {
-        const Packet is_equal = pcmp_eq(pset1<Packet>(values[before]), x);
-        count = padd(count, pand(pand(is_equal, pcmp_lt(j, place)), one));
-      }
-      pstore(equal + p, count);
-    }
-    const std::size_t number = std::min(group, size - first);  // behind it lie the ranks of the next bucket
-    for (std::size_t i = 0; i < number; ++i)
-      rank[i] += static_cast<std::uint32_t>(static_cast<std::int32_t>(equal[i]));
   }
 
   template <class Visit>
@@ -305,7 +283,8 @@ class OrderStatistics {
     std::vector<std::uint32_t> order(n);
     for (std::size_t i = 0; i < n; ++i) order[i] = static_cast<std::uint32_t>(i);
     std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return values[a] != values[b] ? values[a] < values[b] : a < b;
+      const Key left = key_of(values[a]), right = key_of(values[b]);
+      return left != right ? left < right : a < b;
     });
     std::vector<Scalar> matches(n);
     for (std::size_t i = 0; i < n; ++i) matches[order[i]] = sorted[i];
@@ -314,7 +293,6 @@ class OrderStatistics {
 
   std::array<Round, rounds> rounds_;
   std::array<std::uint32_t, chunk + group> rank_;
-  std::array<std::pair<std::size_t, std::size_t>, chunk / 2 + 1> tied_;  // begin and size of a bucket
 };
 
 }  // namespace sagitta::detail

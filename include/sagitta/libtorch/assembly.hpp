@@ -32,6 +32,7 @@ class GramAssembly {
       if (!result_.gram.isfinite().all().item<bool>())
         reject(question_.function, "the gradients hold NaN or infinity, or their squares overflow");
       result_.gram = symmetric(result_.gram);
+      if (!roundings_.empty()) result_.cancellation = at::stack(roundings_).sum().item<double>();
     }
     if (options_.check) result_.check_error = rows_ > 0 ? signs_.error() : 0;
     for (const std::size_t p : fallback_) result_.fallback_parameters.push_back({p, parameters_.name(p)});
@@ -91,18 +92,20 @@ class GramAssembly {
       last = true;
       try {
         at::Tensor K;
+        std::vector<at::Tensor> roundings;
         std::vector<std::vector<Factor>> of;
         for (const std::size_t p : unit) of.push_back(factors.of(p, attempt, last));
         if (of[0].empty()) return !options_.check || signs_.silent(unit[0]);  // no influence on the output
         if (unit.size() == 2 && share_products(of[0][0], of[1][0])) {
-          K = products_.gram(of[0][0], /*with_bias=*/true);
+          K = products_.gram(of[0][0], roundings, /*with_bias=*/true);
         } else {
           for (std::size_t i = 0; i < unit.size(); ++i) {
-            const at::Tensor part = parameter_gram(of[i], extent(unit[i]), passes_[0].copies, products_);
+            const at::Tensor part =
+                parameter_gram(of[i], extent(unit[i]), passes_[0].copies, products_, roundings);
             K = K.defined() ? K.add_(part) : part;
           }
         }
-        if (add(K, unit)) return true;
+        if (add(K, unit, roundings)) return true;
       } catch (const NoAnswer&) {
         return false;
       } catch (const c10::OutOfMemoryError&) {
@@ -120,8 +123,14 @@ class GramAssembly {
            bias.backprops.numel() == weight.backprops.numel();
   }
 
-  bool add(const at::Tensor& K, const std::vector<std::size_t>& of) {
-    if (options_.check && !signs_.accepts(K, of)) return false;
+  bool add(const at::Tensor& K, const std::vector<std::size_t>& of,
+           const std::vector<at::Tensor>& roundings = {}) {
+    if (options_.check || !roundings.empty()) {
+      const at::Tensor rounding =
+          roundings.empty() ? at::zeros({}, K.options().dtype(at::kDouble)) : at::stack(roundings).sum();
+      if (options_.check && !signs_.accepts(K, of, rounding)) return false;
+      if (!roundings.empty()) roundings_.push_back(rounding);
+    }
     result_.gram.add_(K);
     if (options_.per_layer) result_.layers.push_back({of, symmetric(K)});
     return true;
@@ -201,6 +210,7 @@ class GramAssembly {
   std::vector<Pass> passes_;
   std::vector<int64_t> batches_;  // the batch of each pass
   std::set<std::size_t> fallback_;
+  std::vector<at::Tensor> roundings_;  // of the positions that cancel
   int64_t rows_ = 0;
   GramResult result_;
 };

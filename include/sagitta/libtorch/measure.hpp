@@ -285,7 +285,8 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
       batches, [&](int64_t i) { return losses_of(model->forward(part(x, i)), part(y, i)); }, parameters,
       options.gram);
   result.fisher_rank = symmetric_effective_rank(fisher, options.threshold);
-  result.overlap = gradient_gram_overlap(detail::on_host(fisher.gram, "measure"), options.threshold);
+  const Eigen::MatrixXd K = detail::on_host(fisher.gram, "measure");
+  result.overlap = gradient_gram_overlap(K, options.threshold, detail::rounding_of(fisher, K));
   result.check_error = fisher.check_error;
   result.fallback_parameters = fisher.fallback_parameters;
 

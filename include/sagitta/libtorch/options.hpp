@@ -32,7 +32,10 @@ struct GramResult {
   std::vector<ParameterReference> fallback_parameters;  // those that took single-sample backward passes
   int64_t parameter_count = 0;                          // d
   at::ScalarType product_type = at::kFloat;             // in which products were formed and summed
-  std::vector<LayerGram> layers;                        // where asked for; they sum to the Gram
+  // how far (in the 2-norm) rounding may have moved the Gram where the gradient of a sample is a sum over
+  // positions (pixels, tokens, uses of a weight) that may cancel; 0 where every layer sees one position
+  double cancellation = 0;
+  std::vector<LayerGram> layers;  // where asked for; they sum to the Gram
 };
 
 }  // namespace sagitta::libtorch

@@ -113,13 +113,16 @@ inline Pass capture(const Question& question, int64_t batch, const Parameters& p
   torch::autograd::edge_list edges;
   for (const OperatorCall& call : pass.calls) edges.push_back(call.edge);
   std::vector<std::vector<at::Tensor>> copies(edges.size());
+  if (TORCH_VERSION_MAJOR < 2 &&
+      coverage.slices)  // LibTorch 1.13 then goes on to parameters, and must know them
+    for (const auto& edge : parameter_edges(parameters)) edges.push_back(edge);
   for (int64_t k = 0; k < pass.copies; ++k) {
     const auto parts = backward(pass.output, pass.factor.select(2, k), edges, question.function);
-    for (std::size_t c = 0; c < edges.size(); ++c)
+    for (std::size_t c = 0; c < copies.size(); ++c)
       if (parts[c].defined()) copies[c].push_back(parts[c]);
   }
-  pass.backprops.resize(edges.size());
-  for (std::size_t c = 0; c < edges.size(); ++c)
+  pass.backprops.resize(copies.size());
+  for (std::size_t c = 0; c < copies.size(); ++c)
     if (!copies[c].empty())
       pass.backprops[c] = pass.copies == 1 ? copies[c][0].unsqueeze(0) : at::stack(copies[c]);
   return pass;

@@ -8,6 +8,7 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
 
+#include <sagitta/libtorch/rounding.hpp>
 #include <sagitta/libtorch/rules.hpp>
 
 // Gram matrices of factors. They are symmetric, so that only their lower triangle is computed, panel by panel
@@ -18,16 +19,20 @@ namespace sagitta::libtorch::detail {
 struct Products {
   int64_t chunk_bytes = 0;  // bound on each temporary
 
-  // [N, N] of one factor; with_bias adds the gradients by a bias with the same backprops (T = 1 only)
-  at::Tensor gram(const Factor& factor, bool with_bias = false) const {
+  // [N, N] of one factor; with_bias adds the gradients by a bias with the same backprops (T = 1 only). What
+  // positions that cancel add to its rounding is appended to `roundings`.
+  at::Tensor gram(const Factor& factor, std::vector<at::Tensor>& roundings, bool with_bias = false) const {
     const int64_t N = rows(factor);
     at::Tensor K = at::zeros({N, N}, factor.backprops.options());
+    const bool structured = factor.is_outer() && (with_bias || prefers_structure(factor));
     if (!factor.is_outer())
       add_lower(K, factor.backprops.reshape({N, factor.backprops.numel() / N}));
-    else if (with_bias || prefers_structure(factor))
+    else if (structured)
       add_structured(K, factor, with_bias);
     else
       add_formed(K, factor);
+    if (may_cancel(factor))
+      roundings.push_back(rounding_of_products(uncancelled_lengths(factor), K, !structured));
     return K;
   }
 
@@ -175,7 +180,11 @@ inline Factor merged(const std::vector<Factor>& factors, int64_t copies) {
   Factor whole = factors[0];
   if (factors.size() == 1) return whole;
   if (!whole.is_outer()) {
-    for (std::size_t i = 1; i < factors.size(); ++i) whole.backprops = whole.backprops + factors[i].backprops;
+    whole.lengths = uncancelled_lengths(whole);
+    for (std::size_t i = 1; i < factors.size(); ++i) {
+      whole.backprops = whole.backprops + factors[i].backprops;
+      whole.lengths = whole.lengths + uncancelled_lengths(factors[i]);
+    }
     return whole;
   }
   std::vector<at::Tensor> backprops, inputs;

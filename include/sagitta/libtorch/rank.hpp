@@ -21,12 +21,13 @@ inline Eigen::MatrixXd on_host(const at::Tensor& A, const char* function) {
 // A bound on what the rounding of the products has done to a Gram matrix, in the 2-norm: errors of its
 // entries are independent and of the size eps |g_m| |g_n|.
 inline double rounding_of(const at::Tensor& A, const Eigen::MatrixXd& K) {
-  const double epsilon = A.scalar_type() == at::kDouble  ? 2.3e-16
-                         : A.scalar_type() == at::kFloat ? 1.2e-7
-                         : A.scalar_type() == at::kHalf  ? 1e-3
-                                                         : 8e-3;
-  const double bound = 8 * epsilon * K.reshaped().stableNorm();
+  const double bound = 8 * unit_of(A.scalar_type()) * K.reshaped().stableNorm();
   return sagitta::detail::is_finite(bound) ? bound : 0;  // then K is not finite, which the core tells
+}
+inline double rounding_of(const GramResult& result, const Eigen::MatrixXd& K) {
+  const double bound = rounding_of(result.gram, K) + result.cancellation;
+  // an error that no double can tell excludes no rank
+  return sagitta::detail::is_finite(bound) ? bound : std::numeric_limits<double>::max();
 }
 
 }  // namespace detail
@@ -42,9 +43,13 @@ inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double thresh
   return sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(A, K));
 }
 
-// The effective rank of a Gram matrix, whose max_rank is min(N, number of parameters).
+// The effective rank of a Gram matrix, whose max_rank is min(N, number of parameters). The bracket also
+// includes what positions that cancel add to the rounding (GramResult::cancellation). The gradients count as
+// exact as the model's own arithmetic gives its activations and backprops.
 inline EffectiveRank symmetric_effective_rank(const GramResult& result, double threshold = 0.99) {
-  EffectiveRank rank = symmetric_effective_rank(result.gram, threshold);
+  constexpr const char* name = "symmetric_effective_rank";
+  const Eigen::MatrixXd K = detail::on_host(result.gram, name);
+  EffectiveRank rank = sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(result, K));
   rank.max_rank = std::min<Index>(rank.max_rank, static_cast<Index>(result.parameter_count));
   for (Index* bound : {&rank.rank, &rank.lower, &rank.upper}) *bound = std::min(*bound, rank.max_rank);
   return rank;

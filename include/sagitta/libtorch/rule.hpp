@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 
 #include <sagitta/libtorch/capture.hpp>
@@ -61,6 +62,8 @@ struct Factor {
   int64_t groups = 1;  // a grouped convolution is so many products side by side
   bool flipped = false;
   bool sums_backprops = false;  // gradients that are sum_t backprops: a bias
+  // of gradients that are sums over positions, [M * copies]: their lengths if nothing cancelled in the sums
+  at::Tensor lengths;
 
   bool is_outer() const { return inputs.defined() || indices.defined(); }
 };
@@ -70,6 +73,17 @@ struct Factor {
 using Rule =
     std::function<Factor(const OperatorCall&, const ParameterUse&, const at::Tensor& backprop, const Batch&)>;
 using Rules = std::unordered_map<std::string, Rule>;
+
+namespace detail {
+
+// [N]: the Frobenius norms of the rows of x, [N, ...]
+inline at::Tensor row_lengths(const at::Tensor& x) {
+  std::vector<int64_t> dims;
+  for (int64_t i = 1; i < x.dim(); ++i) dims.push_back(i);
+  return dims.empty() ? x.abs() : at::linalg_vector_norm(x, 2, dims, false);
+}
+
+}  // namespace detail
 
 // The gradients by a parameter that met the output elementwise, with broadcasting.
 //   elementwise: [copies, shape of the output], the derivative by the expanded parameter
@@ -99,7 +113,11 @@ inline Factor broadcast_factor(const at::Tensor& elementwise, ParameterView view
   }
   Factor factor;
   factor.backprops = batch.backprops(elementwise);
-  if (!summed.empty()) factor.backprops = factor.backprops.sum(summed);
+  if (!summed.empty()) {
+    const at::ScalarType type = factor.backprops.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    factor.lengths = detail::row_lengths(factor.backprops.abs().sum(summed, false, type));
+    factor.backprops = factor.backprops.sum(summed);
+  }
   factor.view = {view.parameter, view.offset, std::move(sizes), std::move(strides)};
   return factor;
 }

@@ -91,6 +91,10 @@ class Factors {
       }
     }
     if (!found) throw NoAnswer{};
+    if (found->lengths.defined()) {  // what was summed in another type is as right as that is
+      const double coarser = unit_of(found->backprops.scalar_type()) / unit_of(type_);
+      found->lengths = found->lengths.detach().to(type_) * std::max(1.0, coarser);
+    }
     found->backprops = found->backprops.detach().to(type_);
     if (found->inputs.defined()) found->inputs = found->inputs.detach().to(type_);
     return std::move(*found);
@@ -107,6 +111,7 @@ class Factors {
     join(whole.backprops, part.backprops);
     join(whole.inputs, part.inputs);
     join(whole.indices, part.indices);
+    join(whole.lengths, part.lengths);
   }
 
   const std::vector<Pass>& passes_;
@@ -125,9 +130,9 @@ inline void canonicalise(Factor& factor) {
 }
 
 // The Gram matrix (lower triangle) of the gradients by one parameter, from the factors of all its uses.
-//   extent: elements of memory that the parameter spans
+//   extent: elements of memory that the parameter spans;  roundings: as in Products::gram
 inline at::Tensor parameter_gram(std::vector<Factor> factors, int64_t extent, int64_t copies,
-                                 const Products& products) {
+                                 const Products& products, std::vector<at::Tensor>& roundings) {
   std::vector<std::vector<Factor>> windows;  // uses of the same window
   for (Factor& factor : factors) {
     canonicalise(factor);
@@ -150,14 +155,18 @@ inline at::Tensor parameter_gram(std::vector<Factor> factors, int64_t extent, in
   if (overlap) {
     const at::Tensor& like = factors[0].backprops;
     at::Tensor G = at::zeros({like.size(0), extent}, like.options());
-    for (const Factor& factor : factors) products.add_gradients(G, factor);
     Factor whole;
     whole.backprops = G;
-    return products.gram(whole);
+    for (const Factor& factor : factors) {
+      products.add_gradients(G, factor);
+      const at::Tensor lengths = uncancelled_lengths(factor);
+      whole.lengths = whole.lengths.defined() ? whole.lengths + lengths : lengths;
+    }
+    return products.gram(whole, roundings);
   }
   at::Tensor K;
   for (const auto& window : windows) {
-    const at::Tensor part = products.gram(merged(window, copies));
+    const at::Tensor part = products.gram(merged(window, copies), roundings);
     K = K.defined() ? K.add_(part) : part;
   }
   return K;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <sagitta/libtorch/passes.hpp>
+#include <sagitta/libtorch/rounding.hpp>
 
 namespace sagitta::libtorch::detail {
 
@@ -73,18 +74,19 @@ class RandomSigns {
     return std::max(squares_[p], squares_[count + p]) <= epsilon() * total_;
   }
 
-  // Whether the lower triangle K agrees for the parameters that it is of. Takes it into the overall error
-  // where it does.
-  bool accepts(const at::Tensor& K, const std::vector<std::size_t>& of) {
+  // Whether the lower triangle K, which rounding may have moved by `rounding` in the 2-norm, agrees for the
+  // parameters that it is of. Takes it into the overall error where it does.
+  bool accepts(const at::Tensor& K, const std::vector<std::size_t>& of, const at::Tensor& rounding) {
     const at::Tensor lower = K.tril().to(at::kDouble);
     const at::Tensor trace = lower.diagonal().sum();
     // u^T K u = 2 u^T lower u - trace, for signs
     const at::Tensor forms = (lower.mm(signs_) * signs_).sum(0) * 2 - trace;
-    const at::Tensor host = at::cat({forms, trace.unsqueeze(0)}).cpu();
+    const at::Tensor host = at::cat({forms, at::stack({trace, rounding})}).cpu();
     const double* values = host.data_ptr<double>();
     double differences[draws];
     // a gradient that is zero but for rounding agrees in nothing: what is tiny beside the whole is right
-    const double allowed = tolerance() * values[draws] + epsilon() * total_;
+    const double allowed = tolerance() * values[draws] + epsilon() * total_ +
+                           std::sqrt(static_cast<double>(K.size(0))) / 2 * values[draws + 1];
     for (std::size_t draw = 0; draw < draws; ++draw) {
       differences[draw] = values[draw];
       for (const std::size_t p : of) differences[draw] -= squares_[draw * sums_[0].size() + p];
@@ -104,9 +106,7 @@ class RandomSigns {
   double tolerance() const {
     return type_ == at::kDouble ? 1e-9 : type_ == at::kFloat ? 1e-4 : type_ == at::kHalf ? 1e-2 : 5e-2;
   }
-  double epsilon() const {
-    return type_ == at::kDouble ? 2.3e-16 : type_ == at::kFloat ? 1.2e-7 : type_ == at::kHalf ? 1e-3 : 8e-3;
-  }
+  double epsilon() const { return unit_of(type_); }
 
   uint64_t seed_;
   at::ScalarType type_ = at::kFloat;
