@@ -22,27 +22,33 @@ struct EffectiveRank {
 
 namespace detail {
 
-// The smallest and the largest rank that values have of which low[i] <= value_i <= high[i] is known
-// (both descending, >= 0, scaled), at a threshold below 1; 0 where no j is certain to be reached.
-//
-// With S_j the sum of the j largest values and R_j the sum of the others, j exceeds the threshold when the
-// margin (1 - t) S_j - t R_j is above 0. tau = 4 n eps S bounds the rounding of the sums and of the literal
-// t: the lower rank is the first whose largest possible margin is above -tau, the upper one the first whose
-// smallest is above tau. An exact tie never is.
 struct RankBounds {
   Index lower = 0, upper = 0;
 };
 
+struct SumBounds {
+  double low = 0, high = std::numeric_limits<double>::infinity();
+};
+
+// The smallest and the largest rank that values have of which low[i] <= value_i <= high[i] is known
+// (both descending, >= 0, scaled), at a threshold below 1; 0 where no j is certain to be reached.
+//   sum: what else is known of the sum S of all values
+//
+// With S_j the sum of the j largest values and R_j the sum of the others, j exceeds the threshold when the
+// margin (1 - t) S_j - t R_j = (1 - t) S - R_j is above 0. tau = 4 n eps S bounds the rounding of the sums
+// and of the literal t: the lower rank is the first whose largest possible margin is above -tau, the upper
+// one the first whose smallest is above tau. An exact tie never is.
+
 template <class = void>
-RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, double threshold,
-                       double tau) {
+RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, double threshold, double tau,
+                       const SumBounds& sum = {}) {
   const Index n = low.size();
   // sums of the tail from the small end, so that a long tail of small values is not rounded away
-  Eigen::VectorXd least(n), most(n);
+  Eigen::VectorXd rest_low(n), rest_high(n);
   double tail_low = 0, tail_high = 0;
   for (Index j = n - 1; j >= 0; --j) {
-    least[j] = -threshold * tail_high;
-    most[j] = -threshold * tail_low;
+    rest_high[j] = tail_high;
+    rest_low[j] = tail_low;
     tail_high += high[j];
     tail_low += low[j];
   }
@@ -51,8 +57,12 @@ RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, 
   for (Index j = 0; j < n && bounds.upper == 0; ++j) {
     head_low += low[j];
     head_high += high[j];
-    if (bounds.lower == 0 && most[j] + (1 - threshold) * head_high > -tau) bounds.lower = j + 1;
-    if (least[j] + (1 - threshold) * head_low > tau) bounds.upper = j + 1;
+    const double most = std::min((1 - threshold) * head_high - threshold * rest_low[j],
+                                 (1 - threshold) * sum.high - rest_low[j]),
+                 least = std::max((1 - threshold) * head_low - threshold * rest_high[j],
+                                  (1 - threshold) * sum.low - rest_high[j]);
+    if (bounds.lower == 0 && most > -tau) bounds.lower = j + 1;
+    if (least > tau) bounds.upper = j + 1;
   }
   return bounds;
 }

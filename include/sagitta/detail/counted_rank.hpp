@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/sturm.hpp>
@@ -10,142 +11,217 @@ namespace sagitta::detail {
 // values behind a Gram matrix.
 enum class Of { moduli, square_roots };
 
-// What counting knows of the n values: between edges[i] and edges[i + 1] lie above[i] - above[i + 1] of them.
+// What counting knows of n eigenvalues: the intervals that hold them.
 class CountedValues {
  public:
-  CountedValues(const SturmSequence& sturm, Of of)
-      : edges{0, of == Of::moduli ? sturm.bound() : std::sqrt(sturm.bound()) * (1 + epsilon)},
-        above{sturm.size(), 0},
-        sturm_(sturm),
-        of_(of) {}
+  // `count` of them lie between two edges, which have no other sign than they; `below` the lower edge. For
+  // square roots the edges are square roots too, with the sign of the eigenvalue.
+  struct Interval {
+    double from, to;
+    Index below, count;
 
-  // The j-th largest value lies between low[j] and high[j], for eigenvalues that are off by `error`. At most
-  // an eigenvalue below zero is taken for a larger one, where it is below the error.
+    double width() const { return to - from; }
+    bool is_negative() const { return from < 0; }
+  };
+
+  CountedValues(const SturmSequence& sturm, Of of) : sturm_(sturm), of_(of) {
+    const double bound = of == Of::moduli ? sturm.bound() : std::sqrt(sturm.bound()) * (1 + epsilon);
+    const double noise = value_error(sturm.size(), sturm.bound());
+    // a first picture: four decades to either side, and what is a rounded zero
+    std::vector<double> sizes{of == Of::moduli ? noise : std::sqrt(noise)};
+    for (int i = 30; i > 0; --i) sizes.push_back(bound * std::pow(0.75, i));
+    std::sort(sizes.begin(), sizes.end());
+    std::vector<double> edges{0};
+    for (const double size : sizes) {
+      edges.push_back(size);
+      edges.push_back(-size);
+    }
+    std::sort(edges.begin(), edges.end());
+    intervals = {{-bound, bound, 0, sturm.size()}};
+    divide(edges, {edges.size()});
+  }
+
+  // the least and the greatest that a modulus within the interval can be, for eigenvalues off by `error`
+  std::array<double, 2> moduli(const Interval& interval, double error) const {
+    const double near = interval.is_negative() ? interval.to : interval.from,
+                 far = interval.is_negative() ? interval.from : interval.to;
+    const double least = std::max(std::abs(eigenvalue(near)) - error, 0.0),
+                 greatest = std::abs(eigenvalue(far)) + error;
+    if (of_ == Of::moduli) return {least, greatest};
+    return {std::sqrt(least), std::sqrt(greatest)};
+  }
+
+  // no modulus is above this
+  double greatest() const {
+    return std::max(moduli(intervals.front(), 0)[1], moduli(intervals.back(), 0)[1]);
+  }
+
+  // The j-th largest modulus lies between low[j] and high[j].
   void bounds(double error, Eigen::VectorXd& low, Eigen::VectorXd& high) const {
-    for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
-      const double least = std::max(modulus(edges[i]) - error, 0.0), most = modulus(edges[i + 1]) + error;
-      const double least_value = of_ == Of::moduli ? least : std::sqrt(least);
-      const double most_value = of_ == Of::moduli ? most : std::sqrt(most);
-      for (Index j = above[i + 1]; j < above[i]; ++j) {
-        low[j] = least_value;
-        high[j] = most_value;
+    // Moduli descend from either end towards zero; the two sides are merged, for each bound by itself, and
+    // without a branch on what comes next, which nobody can predict.
+    const Index n = low.size();
+    Eigen::VectorXd negative(n + 1), positive(n + 1);
+    for (const std::size_t end : {0, 1}) {
+      for (const Interval& interval : intervals) {
+        const double modulus = moduli(interval, error)[end];
+        double* side = interval.is_negative() ? &negative[interval.below]
+                                              : &positive[n - interval.below - interval.count];
+        for (Index k = 0; k < interval.count; ++k) side[k] = modulus;
+      }
+      const Index negatives = this->negatives();
+      negative[negatives] = positive[n - negatives] = -1;
+      Eigen::VectorXd& merged = end == 0 ? low : high;
+      Index first = 0, last = 0;
+      for (Index j = 0; j < n; ++j) {
+        const double a = negative[first], b = positive[last];
+        merged[j] = std::max(a, b);
+        first += a >= b;
+        last += a < b;
       }
     }
   }
 
-  // counts at some more edges, ascending
-  void refine(const std::vector<double>& points) {
-    // |lambda| > x where lambda is not below x, or below -x. Beyond the first edge that is known to have
-    // nothing below -x (0 for a positive definite matrix) the second need not be counted again.
-    std::vector<double> shifts;
-    shifts.reserve(2 * points.size());
-    for (const double x : points) shifts.push_back(modulus(x));
-    for (const double x : points)
-      if (x < nothing_below_minus_) shifts.push_back(-modulus(x));
-    const std::vector<Index> counts = sturm_.count(shifts);
-    const Index n = sturm_.size();
-    std::vector<double> old_edges;
-    std::vector<Index> old_above;
-    edges.swap(old_edges);
-    above.swap(old_above);
-    std::size_t next = 0;
-    const auto take_until = [&](double x) {
-      for (; next < old_edges.size() && old_edges[next] <= x; ++next)
-        append(old_edges[next], old_above[next]);
-    };
-    for (std::size_t i = 0; i < points.size(); ++i) {
-      const std::size_t mirrored = points.size() + i;
-      const Index below_minus = mirrored < shifts.size() ? counts[mirrored] : 0;
-      if (below_minus == 0) nothing_below_minus_ = std::min(nothing_below_minus_, points[i]);
-      take_until(points[i]);
-      // rounding may let two counts at nearly the same place pass each other
-      append(points[i], std::clamp(n - counts[i] + below_minus, old_above[next], above.back()));
+  // of the moduli of the values below zero
+  SumBounds negative_sum() const {
+    SumBounds sum{0, 0};
+    for (const Interval& interval : intervals) {
+      if (!interval.is_negative()) break;
+      const auto [least, greatest] = moduli(interval, 0);
+      sum.low += static_cast<double>(interval.count) * least;
+      sum.high += static_cast<double>(interval.count) * greatest;
     }
-    take_until(old_edges.back());
+    return sum;
   }
 
-  std::vector<double> edges;  // from 0 up to a bound on the values
-  std::vector<Index> above;   // how many values lie above each edge: from n down to 0
+  // Counts at more edges, ascending, of which interval i holds number[i].
+  void divide(const std::vector<double>& edges, const std::vector<std::size_t>& number) {
+    std::vector<double> shifts;
+    shifts.reserve(edges.size());
+    for (const double edge : edges) shifts.push_back(eigenvalue(edge));
+    const std::vector<Index> counts = sturm_.count(shifts);
+    std::vector<Interval> parts(intervals.size() + edges.size());
+    std::size_t size = 0, next = 0;
+    const auto add = [&](double from, double to, Index below, Index above) {
+      parts[size] = {from, to, below, above - below};
+      size += above > below;  // an empty one is written over
+    };
+    for (std::size_t i = 0; i < intervals.size(); ++i) {
+      double from = intervals[i].from;
+      Index below = intervals[i].below;
+      const Index end = below + intervals[i].count;
+      for (const std::size_t last = next + number[i]; next < last; ++next) {
+        // rounding may let two counts at nearly the same place pass each other
+        const Index above = std::clamp(counts[next], below, end);
+        add(from, edges[next], below, above);
+        from = edges[next];
+        below = above;
+      }
+      add(from, intervals[i].to, below, end);
+    }
+    parts.resize(size);
+    intervals.swap(parts);
+  }
+
+  std::vector<Interval> intervals;  // those that hold values, ascending
 
  private:
-  double modulus(double value) const {
-    return of_ == Of::moduli ? value : std::min(value * value, sturm_.bound());
+  double eigenvalue(double value) const {
+    return of_ == Of::moduli ? value : std::copysign(std::min(value * value, sturm_.bound()), value);
   }
 
-  // an edge between two intervals without values tells nothing
-  void append(double edge, Index number) {
-    const std::size_t size = above.size();
-    if (size >= 2 && above[size - 1] == number && above[size - 2] == number) {
-      edges.back() = edge;
-      return;
-    }
-    edges.push_back(edge);
-    above.push_back(number);
+  Index negatives() const {
+    Index number = 0;
+    for (const Interval& interval : intervals) number += interval.is_negative() ? interval.count : 0;
+    return number;
   }
 
   const SturmSequence& sturm_;
   Of of_;
-  double nothing_below_minus_ = std::numeric_limits<double>::max();
 };
 
 // The rank that T, n x n with n > 0, gives, where counting certifies it; nothing where it is a close call.
 // `input_error` is that of T's eigenvalues beyond value_error; 0 <= threshold < 1.
 //
 // Two sums decide, so that most eigenvalues need to be known but roughly: an interval with m of them that is
-// h wide leaves m h of doubt in a sum, which weighs 1 - t above the cut and t below it. Rounds of new edges
-// are spread so that the whole doubt shrinks fastest: an interval's share of them goes with the square root
-// of its weighted doubt (the least sum of doubt_i / pieces_i for a number of pieces).
+// h wide leaves m h of doubt in a sum, which weighs 1 - t above the cut and t below it. The sum of all moduli
+// is also known from the trace, tr T = sum of lambda_i, but for twice the sum of those below zero: where that
+// leaves less doubt, as for a semidefinite T, the sum above the cut need not be known, and the one below
+// weighs 1. Rounds of new edges are spread so that the whole doubt shrinks fastest: an interval's share of
+// them goes with the square root of its weighted doubt (the least sum of doubt_i / pieces_i for a number of
+// pieces).
 template <class = void>
 std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold, double input_error,
                                           Of of = Of::moduli) {
   const SturmSequence sturm(T);
   const Index n = T.diagonal.size();
+  const double trace = T.diagonal.sum(), trace_noise = sum_noise(n) * T.diagonal.cwiseAbs().sum();
   CountedValues values(sturm, of);
-  const double bound = values.edges.back();
   Eigen::VectorXd low(n), high(n);
   std::vector<double> edges, share;
-  for (int i = 32; i > 0; --i) edges.push_back(bound * std::pow(0.75, i));  // four decades: a first picture
+  std::vector<std::size_t> number;
 
   for (int round = 0; round < 64; ++round) {
-    values.refine(edges);
-    values.bounds(0, low, high);
-    const double norm = of == Of::moduli ? high[0] : high[0] * high[0];
-    values.bounds(value_error(n, norm) + sturm.error() + input_error, low, high);
-    const RankBounds found = rank_bounds(low, high, threshold, sum_noise(n) * high.sum());
+    const double most = values.greatest(), norm = of == Of::moduli ? most : most * most;
+    const double error = value_error(n, norm) + sturm.error() + input_error;
+    values.bounds(error, low, high);
+    SumBounds sum{low.sum(), high.sum()};
+    const double noise = sum_noise(n) * sum.high;
+    bool by_trace = false;
+    if (of == Of::moduli) {
+      const SumBounds negative = values.negative_sum();
+      by_trace = 4 * (negative.high - negative.low) < sum.high - sum.low;
+      const double slack = trace_noise + static_cast<double>(n) * error;
+      sum.low = std::max(sum.low, trace + 2 * negative.low - slack);
+      sum.high = std::min(sum.high, trace + 2 * negative.high + slack);
+    }
+    const RankBounds found = rank_bounds(low, high, threshold, noise, sum);
     if (found.lower == found.upper && found.upper > 0 && low[0] > 0)
       return EffectiveRank{.rank = found.upper, .lower = found.upper, .upper = found.upper, .max_rank = n};
 
-    share.assign(values.edges.size() - 1, 0);
-    double doubt = 0, total = 0, open = 0;
-    for (std::size_t i = 0; i < share.size(); ++i) {
-      const Index first = values.above[i + 1], last = values.above[i];
-      const double width = values.edges[i + 1] - values.edges[i];
-      if (first == last || width <= epsilon * bound) continue;
-      const double weight = last < found.lower                        ? 1 - threshold
-                            : found.upper > 0 && first >= found.upper ? threshold
-                                                                      : std::max(threshold, 1 - threshold);
-      doubt += static_cast<double>(last - first) * width;
-      total += share[i] = std::sqrt(weight * static_cast<double>(last - first) * width);
-      ++open;
+    const double head = by_trace ? 0 : 1 - threshold, tail = by_trace ? 1 : threshold,
+                 negative = by_trace ? 2 * (1 - threshold) : 0;
+    const double above_cut = found.lower > 0 ? high[found.lower - 1] : high[0],
+                 below_cut = found.upper > 0 ? low[found.upper - 1] : 0;
+    share.clear();
+    double doubt = 0, spread = 0, total = 0;
+    Index open = 0;
+    for (const CountedValues::Interval& interval : values.intervals) {
+      const auto [least, greatest] = values.moduli(interval, error);
+      const double weight = (least >= above_cut      ? head
+                             : greatest <= below_cut ? tail
+                                                     : std::max(head, tail)) +
+                            (interval.is_negative() ? negative : 0);
+      const auto count = static_cast<double>(interval.count);
+      const double width = interval.width() > epsilon * most && weight > 0 ? interval.width() : 0;
+      doubt += count * width;
+      spread += weight > 0 ? count * (greatest - least) : 0;
+      share.push_back(std::sqrt(weight * count * width));
+      total += share.back();
+      open += width > 0;
     }
-    // most of what is left is errors, which no refinement takes away
-    if (doubt <= (high - low).sum() / 2) return std::nullopt;
+    // most of what is left is errors, which no division takes away
+    if (doubt <= spread / 2) return std::nullopt;
 
     edges.clear();
-    const double step = total / std::max(open, 64.0);
-    double sum = 0;
+    number.clear();
+    constexpr Index batch = SturmSequence::batch;  // rounds have a cost of their own: not too few edges
+    const Index pieces = (std::max<Index>(2 * open, 128) + batch - 1) / batch * batch;
+    const double step = total / static_cast<double>(pieces);
+    double before = 0;
     for (std::size_t i = 0; i < share.size(); ++i) {
-      if (share[i] == 0) continue;
       // edges fall where the running sum of the shares passes a whole number and a half of steps
-      for (auto k = static_cast<Index>(std::ceil(sum / step - 0.5));; ++k) {
-        const double mark = (static_cast<double>(k) + 0.5) * step;
-        if (!(mark < sum + share[i])) break;
-        const double at = (mark - sum) / share[i];
-        const double edge = values.edges[i] + at * (values.edges[i + 1] - values.edges[i]);
-        if (edge > values.edges[i] && edge < values.edges[i + 1]) edges.push_back(edge);
+      const CountedValues::Interval& interval = values.intervals[i];
+      const std::size_t so_far = edges.size();
+      const double after = before + share[i];
+      for (double mark = (std::ceil(before / step - 0.5) + 0.5) * step; mark < after; mark += step) {
+        const double edge = interval.from + (mark - before) / share[i] * interval.width();
+        if (edge > interval.from && edge < interval.to) edges.push_back(edge);
       }
-      sum += share[i];
+      number.push_back(edges.size() - so_far);
+      before = after;
     }
+    values.divide(edges, number);
   }
   return std::nullopt;
 }

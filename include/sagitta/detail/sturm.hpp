@@ -17,7 +17,7 @@ namespace sagitta::detail {
 //   T is scaled to |T| <= 1, x lies within -1..1, so a step grows max(|p_k|, |p_{k-1}|) at most threefold;
 //   |e| is raised to eps / 4, which moves eigenvalues by less than eps; then p_{k-1} and p_k are never both 0
 //   and a step shrinks their maximum by a factor of e^2 / 8 > 2^-112 at worst;
-//   every 8 steps both are divided by the sum of their magnitudes, long before a power of 2^-1022 is near.
+//   every 8 steps both are scaled by a power of two, long before 2^-1022 is near.
 // A p_k of 0 counts as positive or negative, it does not matter: its neighbours have opposite signs, hence
 // exactly one change.
 class SturmSequence {
@@ -33,7 +33,10 @@ class SturmSequence {
     exponent_ = bound > 0 ? std::ilogb(bound) + 1 : 0;
     const double factor = std::ldexp(1.0, -exponent_);
     diagonal_ = T.diagonal * factor;
-    squares_ = (T.off_diagonal * factor).cwiseAbs().cwiseMax(epsilon / 4).cwiseAbs2();
+    minus_squares_ = Eigen::VectorXd::Zero(size_);
+    if (size_ > 1)
+      minus_squares_.tail(size_ - 1) =
+          -(T.off_diagonal * factor).cwiseAbs().cwiseMax(epsilon / 4).cwiseAbs2();
   }
 
   Index size() const { return size_; }
@@ -64,7 +67,8 @@ class SturmSequence {
   void count_batch(const double* shifts, double* changes) const {
     using namespace Eigen::internal;
     constexpr Index packets = batch / double_lanes, stretch = 8;
-    const DoublePacket sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1);
+    const DoublePacket sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1),
+                       exponent = broadcast(std::numeric_limits<double>::infinity());
     DoublePacket x[packets], before[packets], now[packets],
         balance[packets];  // of signs kept against changed
 #pragma GCC unroll 4
@@ -74,25 +78,31 @@ class SturmSequence {
       now[s] = one;
       balance[s] = broadcast(0);
     }
-    for (Index first = 0; first < size_; first += stretch) {
-      for (Index k = first; k < std::min(first + stretch, size_); ++k) {
-        const DoublePacket d = broadcast(diagonal_[k]),
-                           minus_square = broadcast(k > 0 ? -squares_[k - 1] : 0);
+    // `next` takes the place of the one before, so that two steps need no copies
+    const auto step = [&](Index k, const DoublePacket(&last)[packets], DoublePacket(&next)[packets]) {
+      const DoublePacket d = broadcast(diagonal_[k]), minus_square = broadcast(minus_squares_[k]);
 #pragma GCC unroll 4
-        for (Index s = 0; s < packets; ++s) {
-          const DoublePacket next = multiply_add(psub(d, x[s]), now[s], pmul(minus_square, before[s]));
-          balance[s] = padd(balance[s], por(pand(pxor(next, now[s]), sign), one));  // -1 or 1
-          before[s] = now[s];
-          now[s] = next;
-        }
+      for (Index s = 0; s < packets; ++s) {
+        next[s] = multiply_add(psub(d, x[s]), last[s], pmul(minus_square, next[s]));
+        balance[s] = padd(balance[s], por(pand(pxor(next[s], last[s]), sign), one));  // -1 or 1
+      }
+    };
+    const Index pairs = size_ / 2 * 2;
+    for (Index first = 0; first < pairs; first += stretch) {
+      for (Index k = first; k < std::min(first + stretch, pairs); k += 2) {
+        step(k, now, before);
+        step(k + 1, before, now);
       }
 #pragma GCC unroll 4
       for (Index s = 0; s < packets; ++s) {
-        const DoublePacket factor = pdiv(one, padd(pabs(before[s]), pabs(now[s])));
+        // the exponent's bits inverted: the power of two that brings the sum into [2, 4)
+        const DoublePacket size = padd(pabs(before[s]), pabs(now[s]));
+        const DoublePacket factor = pxor(pand(size, exponent), exponent);
         before[s] = pmul(before[s], factor);
         now[s] = pmul(now[s], factor);
       }
     }
+    if (pairs < size_) step(pairs, now, before);
     const DoublePacket n = broadcast(static_cast<double>(size_)), half = broadcast(0.5);
 #pragma GCC unroll 4
     for (Index s = 0; s < packets; ++s) store(changes + s * double_lanes, pmul(half, psub(n, balance[s])));
@@ -100,7 +110,7 @@ class SturmSequence {
 
   Index size_;
   int exponent_ = 0;
-  Eigen::VectorXd diagonal_, squares_;
+  Eigen::VectorXd diagonal_, minus_squares_;  // d_k and -e_{k-1}^2, 0 before the first
 };
 
 }  // namespace sagitta::detail
