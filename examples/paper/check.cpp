@@ -120,7 +120,7 @@ Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& a
     case ClaimKind::sensitivity: {
       Judgement judgement =
           judge_sensitivity(without_values(swept(claim.condition)), without_values(swept(claim.other)));
-      return {judgement.verdict, label(claim.condition) + ": less sensitive than " + label(claim.other),
+      return {judgement.verdict, label(claim.condition) + ", less sensitive than " + label(claim.other),
               std::move(judgement.evidence)};
     }
     case ClaimKind::sooner:

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "evidence.hpp"
 #include "report.hpp"
 
 extern char** environ;
@@ -64,7 +65,7 @@ Json curve(const Curves& curves, double factor, const std::vector<Index>* x = nu
     std::vector<double> values;
     for (const auto& [seed, all] : curves)
       if (i < all.size() && std::isfinite(all[i])) values.push_back(factor * all[i]);
-    const Interval interval = mean_interval(values);
+    const Interval interval = reach(values);
     at.push_back(x == nullptr ? static_cast<Index>(i) : (*x)[i]);
     mean.push_back(number(interval.mean));
     low.push_back(number(interval.low));
@@ -216,6 +217,7 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
   document["columns"] = figure.columns;
   document["panels"] = Json::array();
   std::string caption;
+  bool few = false, many = false;  // seeds, see reach
   for (const PlannedSetting& setting : settings) {
     bool any = false;
     for (Json& panel : panels(figure, setting, settings.size() > 1, archive)) {
@@ -223,12 +225,18 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
       document["panels"].push_back(std::move(panel));
       any = true;
     }
+    const Index seeds = std::ssize(setting.series.front().runs);
+    (seeds < fewest_for_interval ? few : many) |= any && seeds > 1;
     if (any)
       caption += (caption.empty() ? "" : "; ") + describe(setting, archive.data(setting.setting.problem));
   }
   if (document["panels"].empty())
     throw std::runtime_error("plot: " + figure.name + " has no results yet at profile " + choice.profile);
-  document["caption"] = figure.name + ", " + choice.profile + ": " + caption + ". Bands: 95 % t intervals.";
+  document["caption"] = figure.name + ", " + choice.profile + ": " + caption + "." +
+                        (many ? " Bands: 95 % t intervals." : "") +
+                        (few ? " Bands of fewer than " + std::to_string(fewest_for_interval) +
+                                   " seeds: from the least to the greatest."
+                             : "");
 
   std::filesystem::create_directories(output);
   const std::filesystem::path base = output / (figure.name + "-" + choice.profile);

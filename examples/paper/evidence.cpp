@@ -3,31 +3,28 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <utility>
 
 namespace paper {
-namespace {
 
-// where the effects lie for the rule: their interval, or from the least to the most; at least two effects
-std::pair<double, double> reach(const std::vector<double>& effects) {
-  const Interval interval = mean_interval(effects);
-  if (interval.count >= fewest_for_interval) return {interval.low, interval.high};
-  const auto [least, most] = std::minmax_element(effects.begin(), effects.end());
-  return {*least, *most};
+Interval reach(const std::vector<double>& values) {
+  Interval interval = mean_interval(values);
+  if (interval.count < 2 || interval.count >= fewest_for_interval) return interval;
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  interval.low = *least;
+  interval.high = *most;
+  return interval;
 }
-
-}  // namespace
 
 int side(const std::vector<double>& effects, double low, double high) {
   if (effects.size() < 2) return 0;
-  const auto [least, most] = reach(effects);
-  return least > high ? 1 : most < low ? -1 : 0;
+  const Interval interval = reach(effects);
+  return interval.low > high ? 1 : interval.high < low ? -1 : 0;
 }
 
 bool within(const std::vector<double>& effects, double low, double high) {
   if (effects.size() < 2) return false;
-  const auto [least, most] = reach(effects);
-  return least >= low && most <= high;
+  const Interval interval = reach(effects);
+  return interval.low >= low && interval.high <= high;
 }
 
 std::string figure(double value, bool plus) {
@@ -48,11 +45,10 @@ std::string figure(double value, bool plus) {
 }
 
 std::string spread(const std::vector<double>& effects) {
-  std::string text = figure(mean_interval(effects).mean, true);
-  if (effects.size() < 2) return text;
-  const auto [low, high] = reach(effects);
-  if (static_cast<Index>(effects.size()) >= fewest_for_interval)
-    return text + " [" + figure(low, true) + ", " + figure(high, true) + "]";
+  const auto [mean, low, high, count] = reach(effects);
+  std::string text = figure(mean, true);
+  if (count < 2) return text;
+  if (count >= fewest_for_interval) return text + " [" + figure(low, true) + ", " + figure(high, true) + "]";
   return text + " (" + figure(low, true) + " to " + figure(high, true) + ")";
 }
 

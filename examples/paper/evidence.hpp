@@ -11,6 +11,10 @@ namespace paper {
 
 constexpr Index fewest_for_interval = 5;  // seeds; with 2 to 4 every seed must agree, one concludes nothing
 
+// Where the seeds' values lie by the rule over seeds: the mean_interval, or with 2 to 4 from the least to the
+// greatest value around the mean.
+Interval reach(const std::vector<double>& values);
+
 // Which side of [low, high] the effects lie on by the rule over seeds (see judge.hpp): -1 below, +1 above, 0
 // neither. Lying at low or high is neither.
 int side(const std::vector<double>& effects, double low, double high);

@@ -186,7 +186,7 @@ def draw(figure, pyplot):
     legend_columns = max(1, min(len(labels), int(width / (0.55 + 0.068 * longest))))
     legend_rows = -(-len(labels) // legend_columns)
     paragraphs = figure["caption"].split("\n") if figure["caption"].strip() else []
-    caption = [line for text in paragraphs for line in textwrap.wrap(text, int(width * 19)) or [""]]
+    caption = [line for text in paragraphs for line in textwrap.wrap(text, int(width * 18)) or [""]]
 
     # measured in inches from the top: title, panels, legend, caption; the panels share what is theirs
     top = 0.34 if figure["title"] else 0.06

@@ -10,9 +10,9 @@ namespace paper {
 // The settings of a figure in a word, for captions: sizes, network, optimiser, seeds.
 std::string describe(const PlannedSetting& setting, const std::string& data);
 
-// Draws the panels as OUTPUT/FIGURE-PROFILE.png and .svg by plot.py; returns the picture's path. Bands are 95
-// % t intervals over the seeds that have reached a task. std::runtime_error where nothing was run yet, or
-// python3 or matplotlib is missing.
+// Draws the panels as OUTPUT/FIGURE-PROFILE.png and .svg by plot.py; returns the picture's path. Bands are
+// what reach says of the seeds that have reached a task: 95 % t intervals, of few seeds all that they span.
+// std::runtime_error where nothing was run yet, or python3 or matplotlib is missing.
 std::filesystem::path draw(const Figure& figure, const Choice& choice,
                            const std::vector<PlannedSetting>& settings, const Archive& archive,
                            const std::filesystem::path& output);

@@ -1,5 +1,6 @@
 #include "catch.hpp"
 
+#include "evidence.hpp"
 #include "statistics.hpp"
 
 #include <cmath>
@@ -96,6 +97,22 @@ TEST_CASE("mean_interval keeps small spreads about large means", "[statistics]")
   const auto interval = paper::mean_interval(values);
   CHECK(interval.mean == 1e9 + 2);
   CHECK(near(interval.high - interval.mean, 4.302652730 / std::sqrt(3.), 1e-6));
+}
+
+TEST_CASE("few seeds reach from the least to the greatest, more as far as the interval of their mean",
+          "[statistics]") {
+  CHECK(std::isnan(paper::reach({}).mean));
+  CHECK(paper::reach({.3}).mean == .3);
+  CHECK(std::isnan(paper::reach({.3}).low));
+  for (const std::vector<double>& values : {std::vector<double>{3, 1}, {2, 1, 3}, {1, 3, 1, 3}}) {
+    const auto few = paper::reach(values);
+    CHECK(few.mean == 2);
+    CHECK(few.low == 1);
+    CHECK(few.high == 3);
+  }
+  const std::vector<double> values = {1, 2, 3, 4, 5};
+  CHECK(paper::reach(values).low == paper::mean_interval(values).low);
+  CHECK(paper::reach(values).high == paper::mean_interval(values).high);
 }
 
 TEST_CASE("spearman sees order alone", "[statistics]") {
