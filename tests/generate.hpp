@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <random>
 #include <sagitta/detail/random.hpp>
 #include <utility>
@@ -218,6 +219,52 @@ inline MatrixXd with_spectrum(Generator& generator, const VectorXd& values) {
 inline VectorXd with_random_signs(Generator& generator, VectorXd values) {
   for (double& value : values) value *= uniform(generator, -1, 1) < 0 ? -1 : 1;
   return values;
+}
+
+template <class Scalar>
+using Tensor = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+
+// vectors of every kind that a sort can stumble over
+template <class Scalar>
+std::vector<Tensor<Scalar>> tensors(Generator& generator, Index n) {
+  std::vector<Tensor<Scalar>> all;
+  all.push_back(vector(generator, n).cast<Scalar>());
+  Tensor<Scalar> few = all[0];  // ties, of both zeros too
+  for (Scalar& x : few) x = std::round(2 * x) / 2;
+  for (Index i = 0; i < n; i += 3)
+    if (few[i] == 0) few[i] = Scalar(-0.0);
+  all.push_back(few);
+  Tensor<Scalar> scales = all[0];  // all exponents, subnormal ones too
+  for (Scalar& x : scales) {
+    const int range = sizeof(Scalar) == 4 ? 140 : 500;  // squares of differences stay in range
+    x = static_cast<Scalar>(std::ldexp(x, static_cast<int>(whole(generator, -range, range / 4))));
+  }
+  all.push_back(scales);
+  all.push_back(Tensor<Scalar>::Constant(n, Scalar(-0.75)));
+  Tensor<Scalar> neighbours = all[0];  // apart in the last bits only
+  for (Scalar& x : neighbours)
+    x = Scalar(1) + std::numeric_limits<Scalar>::epsilon() * static_cast<Scalar>(whole(generator, 0, 40));
+  all.push_back(neighbours);
+  Tensor<Scalar> ramp(n);  // in order, and in the opposite order
+  for (Index i = 0; i < n; ++i) ramp[i] = static_cast<Scalar>(i) - Scalar(n) / 3;
+  all.push_back(ramp);
+  all.push_back(ramp.reverse());
+  Tensor<Scalar> sparse = all[0];  // nine of ten are a zero of either sign
+  for (Index i = 0; i < n; ++i)
+    if (i % 10 != 3) sparse[i] = i % 2 == 0 ? Scalar(0) : Scalar(-0.0);
+  all.push_back(sparse);
+  Tensor<Scalar> two = all[0];  // two values far apart
+  for (Scalar& x : two) x = x < 0 ? Scalar(-1e-9) : Scalar(1e12);
+  all.push_back(two);
+  Tensor<Scalar> subnormal = all[0];
+  for (Scalar& x : subnormal)
+    x = std::numeric_limits<Scalar>::denorm_min() * static_cast<Scalar>(whole(generator, -300, 300));
+  all.push_back(subnormal);
+  Tensor<Scalar> outliers = all[0];  // a narrow cluster, and a few values that spread the buckets
+  for (Index i = 0; i < n; ++i)
+    outliers[i] = i % 97 == 5 ? static_cast<Scalar>(1e9 * outliers[i]) : 1 + Scalar(1e-3) * outliers[i];
+  all.push_back(outliers);
+  return all;
 }
 
 }  // namespace generate

@@ -106,6 +106,7 @@ TEST_CASE("gram_error bounds the rounding of a Gram matrix") {
 }
 
 TEST_CASE("both ways to a layer's Gram matrix agree with its gradients") {
+  sagitta::detail::LayerGramScratch scratch;
   generate::Generator generator(22);
   double worst = 0;
   for (const Index positions : {1, 2, 3, 4, 5, 6, 7})
@@ -126,7 +127,7 @@ TEST_CASE("both ways to a layer's Gram matrix agree with its gradients") {
             CHECK(layer.samples() == M);
             CHECK(layer.parameters() == G.rows());
             MatrixXd structured = MatrixXd::Zero(M, M), materialized = structured;
-            sagitta::detail::add_structured(layer, structured);
+            sagitta::detail::add_structured(layer, structured, scratch);
             sagitta::detail::add_materialized(layer, materialized);
             structured = MatrixXd(structured.selfadjointView<Eigen::Lower>());
             materialized = MatrixXd(materialized.selfadjointView<Eigen::Lower>());
@@ -145,6 +146,7 @@ TEST_CASE("both ways to a layer's Gram matrix agree with its gradients") {
 }
 
 TEST_CASE("many samples and positions cross the edges of blocks") {
+  sagitta::detail::LayerGramScratch scratch;
   generate::Generator generator(23);
   for (const auto& [M, positions] :
        std::vector<std::pair<Index, Index>>{{513, 1}, {1100, 1}, {129, 4}, {7, 600}}) {
@@ -154,7 +156,7 @@ TEST_CASE("many samples and positions cross the edges of blocks") {
     const VectorXd lengths = lengths_of(a, d, positions, true);
     const LayerTrace<double> layer{.inputs = a, .backprops = d, .positions = positions};
     MatrixXd structured = MatrixXd::Zero(M, M), materialized = structured;
-    sagitta::detail::add_structured(layer, structured);
+    sagitta::detail::add_structured(layer, structured, scratch);
     sagitta::detail::add_materialized(layer, materialized);
     const double allowed = 4 * std::sqrt(static_cast<double>(5 * positions)) * eps;
     CHECK(scaled_error(MatrixXd(structured.selfadjointView<Eigen::Lower>()), want, lengths) <= allowed);
@@ -164,6 +166,7 @@ TEST_CASE("many samples and positions cross the edges of blocks") {
 }
 
 TEST_CASE("float layers in every storage are multiplied in double") {
+  sagitta::detail::LayerGramScratch scratch;
   generate::Generator generator(24);
   const Index M = 20, T = 3, in = 5, out = 4;
   const MatrixXf a = generate::matrix(generator, M * T, in).cast<float>();
@@ -176,7 +179,7 @@ TEST_CASE("float layers in every storage are multiplied in double") {
     using Scalar = typename std::decay_t<decltype(A)>::Scalar;
     const LayerTrace<Scalar> layer{.inputs = A, .backprops = D, .positions = T};
     MatrixXd structured = MatrixXd::Zero(M, M), materialized = structured;
-    sagitta::detail::add_structured(layer, structured);
+    sagitta::detail::add_structured(layer, structured, scratch);
     sagitta::detail::add_materialized(layer, materialized);
     CHECK(scaled_error(MatrixXd(structured.template selfadjointView<Eigen::Lower>()), want, lengths) <=
           allowed);
@@ -329,6 +332,7 @@ TEST_CASE("gradients out of the range of squares are an error, not a wrong matri
 }
 
 TEST_CASE("infinity times zero in one sample is not lost among the others") {
+  sagitta::detail::LayerGramScratch scratch;
   // in every position of the diagonal: a maximum over the diagonal may pass over NaN
   for (const Index M : {1, 2, 3, 5, 8, 9})
     for (Index bad = 0; bad < M; ++bad) {
@@ -337,7 +341,7 @@ TEST_CASE("infinity times zero in one sample is not lost among the others") {
       d.row(bad).setConstant(1e-200);
       const std::vector<LayerTrace<double>> layers{{.inputs = a, .backprops = d, .has_bias = false}};
       MatrixXd structured = MatrixXd::Zero(M, M);
-      sagitta::detail::add_structured(layers[0], structured);
+      sagitta::detail::add_structured(layers[0], structured, scratch);
       CHECK(holds(rejection([&] { sagitta::detail::finish_gram(structured, 1.0); }), "overflow"));
       CHECK_NOTHROW([&] {
         try {

@@ -123,6 +123,49 @@ TEST_CASE("the largest of a symmetric matrix is found in its lower triangle alon
       }
 }
 
+TEST_CASE("a symmetric matrix of moderate size is not scaled, any other to between 1 and 2") {
+  const std::vector<std::pair<double, int>> expected{
+      {0x1p16, 0}, {0x1p17, 17}, {0x1.8p17, 17}, {0x1p-16, 0}, {0x1.8p-17, -17}, {0, 0}, {1e300, 996}};
+  for (const auto& [largest, exponent] : expected) {
+    SymmetricBlocks blocks(MatrixXd::Constant(3, 3, -largest));
+    CHECK(blocks.scale("test", "A") == exponent);
+    CHECK(blocks.column(1)[2] == std::ldexp(-largest, -exponent));
+  }
+}
+
+TEST_CASE("the QL iteration finds the eigenvalues with and without a row of the eigenvectors") {
+  generate::Generator generator(47);
+  for (const Index n : {0, 1, 2, 3, 5, 20, 60})
+    for (int kind = 0; kind < 6; ++kind) {
+      Tridiagonal T{generate::vector(generator, n), generate::vector(generator, std::max<Index>(n - 1, 0))};
+      if (kind == 1) T.diagonal.setZero();  // as the singular values have it
+      if (kind == 2) T.diagonal.setConstant(-0.25);
+      for (Index i = 0; i < n; ++i) {
+        if (kind == 3) T.diagonal[i] *= std::pow(0.6, i);  // graded either way
+        if (kind == 4) T.diagonal[n - 1 - i] *= std::pow(0.6, i);
+        if (i + 1 == n) break;
+        if (kind == 3) T.off_diagonal[i] *= std::pow(0.6, i);
+        if (kind == 4) T.off_diagonal[n - 2 - i] *= std::pow(0.6, i);
+        if (kind == 5 && i % 3 == 1) T.off_diagonal[i] = i % 2 == 0 ? 0 : 1e-160;  // whose square vanishes
+      }
+      const VectorXd want = naive_eigenvalues(T);
+      Tridiagonal values = T, with_row = T;
+      VectorXd row = VectorXd::Unit(std::max<Index>(n, 1), 0).head(n);
+      REQUIRE(sagitta::detail::diagonalize(values));
+      REQUIRE(sagitta::detail::diagonalize(with_row, row));
+      INFO("n = " << n << ", kind " << kind);
+      // T_11 is the sum of the eigenvalues, weighted by the squares of the first components
+      if (n > 0) {
+        CHECK(std::abs(row.cwiseAbs2().dot(with_row.diagonal) - T.diagonal[0]) <= 1e-13);
+        CHECK(std::abs(row.squaredNorm() - 1) <= 1e-13);
+      }
+      for (VectorXd* found : {&values.diagonal, &with_row.diagonal}) {
+        std::sort(found->begin(), found->end());
+        CHECK(largest(*found - want) <= sagitta::detail::value_error(n, largest(want)));
+      }
+    }
+}
+
 TEST_CASE("reductions keep the eigenvalues, around every block's boundary") {
   generate::Generator generator(42);
   double worst = 0;

@@ -75,6 +75,7 @@ template <LayerTraceRange Layers>
 Eigen::MatrixXd gram(const Layers& layers, Index threads = 1) {
   detail::check_threads(threads, "gram");
   Eigen::MatrixXd K;
+  detail::LayerGramScratch scratch;
   Index number = 0, samples = 0;
   double largest_of_all = 0;
   for (const auto& layer : layers) {
@@ -87,7 +88,7 @@ Eigen::MatrixXd gram(const Layers& layers, Index threads = 1) {
                      samples * layer.positions, " (", samples, " samples x ", layer.positions, " positions)");
     }
     largest_of_all = std::max(largest_of_all, largest);
-    if (largest > 0) detail::add_layer_gram(layer, K, threads);
+    if (largest > 0) detail::add_layer_gram(layer, K, scratch, threads);
     ++number;
   }
   if (number == 0) detail::reject("gram", "layers is empty, expected at least one LayerTrace");

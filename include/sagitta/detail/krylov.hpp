@@ -154,7 +154,7 @@ RitzValues ritz_values(const Diagonal& diagonal, const OffDiagonal& off_diagonal
   multiply_by_power_of_two(T.diagonal, -exponent);
   multiply_by_power_of_two(T.off_diagonal, -exponent);
   result.components[row] = 1;
-  diagonalize(T, &result.components);
+  diagonalize(T, result.components);
   multiply_by_power_of_two(T.diagonal, exponent);
   result.values = std::move(T.diagonal);
   return result;

@@ -54,29 +54,40 @@ void row_products(const MatrixView<Scalar>& view, Index first_i, Index count_i, 
   });
 }
 
+// Memory that the layers of a Gram matrix share: fresh pages for each of them would take longer to come than
+// a small layer's arithmetic.
+struct LayerGramScratch {
+  RowPanels panels[2];
+  Eigen::MatrixXd backprops, inputs;  // products of their rows
+};
+
 // K += (D D^T) o (A A^T + [bias]), summed over positions, block by block of samples; lower triangle.
 // M^2 T^2 (fan_in + fan_out) operations, half of them saved on the diagonal blocks.
 template <class Scalar>
-void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
+void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, LayerGramScratch& scratch,
+                    Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index block = std::max<Index>(1, 512 / T);  // rows of a block: two tables of them stay in cache
-  RowPanels scratch[2];
-  Eigen::MatrixXd P, Q;
+  Eigen::MatrixXd &P = scratch.backprops, &Q = scratch.inputs;
   for (Index i = 0; i < M; i += block) {
     const Index ni = std::min(block, M - i);
     for (Index j = 0; j <= i; j += block) {
       const Index nj = std::min(block, M - j);
-      row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch, P, threads);
-      row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch, Q, threads);
-      if (layer.has_bias) Q.array() += 1;
-      P.array() *= Q.array();
-      if (T == 1) {
-        K.block(i, j, ni, nj) += P.topLeftCorner(ni, nj);
-      } else {
-        if (i == j) P.triangularView<Eigen::StrictlyUpper>() = P.transpose();  // a sample's own T x T block
-        for (Index b = 0; b < nj; ++b)
-          for (Index a = i == j ? b : 0; a < ni; ++a) K(i + a, j + b) += P.block(a * T, b * T, T, T).sum();
+      row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch.panels, P, threads);
+      row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch.panels, Q, threads);
+      for (Index c = 0; c < nj * T; ++c) {
+        const Index from = i == j ? c / 8 * 8 : 0, rows = ni * T - from;  // packets stay aligned
+        auto p = P.col(c).segment(from, rows).array();
+        const auto q = Q.col(c).segment(from, rows).array() + (layer.has_bias ? 1.0 : 0.0);
+        if (T == 1)
+          K.col(j + c).segment(i + from, rows).array() += p * q;
+        else
+          p *= q;
       }
+      if (T == 1) continue;
+      if (i == j) P.triangularView<Eigen::StrictlyUpper>() = P.transpose();  // a sample's own T x T block
+      for (Index b = 0; b < nj; ++b)
+        for (Index a = i == j ? b : 0; a < ni; ++a) K(i + a, j + b) += P.block(a * T, b * T, T, T).sum();
     }
   }
 }
@@ -132,10 +143,11 @@ bool structured_is_cheaper(const LayerTrace<Scalar>& layer) {
 }
 
 template <class Scalar>
-void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
+void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, LayerGramScratch& scratch,
+                    Index threads = 1) {
   if (K.size() == 0) return;
   if (structured_is_cheaper(layer))
-    add_structured(layer, K, threads);
+    add_structured(layer, K, scratch, threads);
   else
     add_materialized(layer, K, threads);
 }

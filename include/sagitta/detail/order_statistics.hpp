@@ -160,7 +160,9 @@ class OrderStatistics {
         begin += size;
         ++bucket;
       } else {
-        bucket = rank_buckets(round, bucket, begin);
+        // parts of a large array are as narrow as it is large, and equal elements the rule
+        bucket =
+            depth > 0 ? rank_buckets<true>(round, bucket, begin) : rank_buckets<false>(round, bucket, begin);
         const std::size_t count = round.end[bucket - 1] - begin;
         for (std::size_t i = 0; i < count; ++i) moved[begin + i] = sorted[begin + rank_[i]];
         begin += count;
@@ -216,39 +218,49 @@ class OrderStatistics {
   }
 
   // Ranks of the elements of some whole buckets from `bucket` on, whose first element is `begin`, counted
-  // from there; returns the bucket behind the last one.
+  // from there; returns the bucket behind the last one. With `ties` each bucket is asked whether it has equal
+  // elements, without a branch, as nobody foresees the answer; else only all of them together.
+  template <bool ties>
   std::size_t rank_buckets(const Round& round, std::size_t bucket, std::size_t begin) {
     const std::size_t first = bucket;
     const Scalar* const values = round.values.data() + begin;
-    std::size_t done = 0;
+    std::size_t done = 0, number = 0;
     for (; bucket < round.end.size(); ++bucket) {
       const std::size_t size = round.end[bucket] - begin - done;
       if (size > dense || done + size > chunk) break;
+      std::size_t sum = 0;
       for (std::size_t i = 0; i < size; i += group)  // the last group may write on, into the next bucket
-        count_smaller(values + done, values + done + i, size, done, rank_.data() + done + i);
+        sum += count_smaller<ties>(values + done, i, size, done, rank_.data() + done + i);
+      if constexpr (ties) {
+        tied_[number] = {done, size};
+        number += 2 * (sum - size * done) != size * (size - 1);
+      }
       done += size;
     }
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < done; ++i) sum += rank_[i];
-    if (2 * sum == done * (done - 1)) return bucket;
-    std::size_t start = 0;
-    for (std::size_t b = first; b < bucket; ++b) {
-      const std::size_t end = round.end[b] - begin;
-      sum = 0;
-      for (std::size_t i = start; i < end; ++i) sum += rank_[i] - start;
-      if (2 * sum != (end - start) * (end - start - 1))
-        for (std::size_t i = start; i < end; ++i)
-          for (std::size_t j = start; j < i; ++j)  // equal ones, or subnormal ones that are taken for it
+    if constexpr (!ties) {
+      std::size_t sum = 0;
+      for (std::size_t i = 0; i < done; ++i) sum += rank_[i];
+      return 2 * sum == done * (done - 1) ? bucket : rank_buckets<true>(round, first, begin);
+    }
+    for (std::size_t tie = 0; tie < number; ++tie) {
+      const auto [start, size] = tied_[tie];
+      if (has_subnormal(values + start, size)) {  // they may be taken for equal, and for zero
+        for (std::size_t i = start; i < start + size; ++i)
+          for (std::size_t j = start; j < i; ++j)
             if (values[j] == values[i]) ++rank_[less(values[i], values[j]) ? j : i];
-      start = end;
+        continue;
+      }
+      for (std::size_t i = 0; i < size; i += group)
+        add_equal_before(values + start, i, size, rank_.data() + start + i);
     }
     return bucket;
   }
 
-  // rank[i] = start + how many of the first `size` values are below x[i], for a group of x; counted in
-  // Scalar, which is exact
-  static void count_smaller(const Scalar* values, const Scalar* x, std::size_t size, std::size_t start,
-                            std::uint32_t* rank) {
+  // rank[i] = start + how many elements of a bucket of `size` are below values[first + i], for a group of
+  // them; counted in Scalar, which is exact. With `ties` returns the sum of those in the bucket, else 0.
+  template <bool ties>
+  static std::size_t count_smaller(const Scalar* values, std::size_t first, std::size_t size,
+                                   std::size_t start, std::uint32_t* rank) {
     using namespace Eigen::internal;
     using Packet = typename packet_traits<Scalar>::type;
     constexpr std::size_t strands = packet_traits<Scalar>::size, packets = group / strands;
@@ -256,7 +268,7 @@ class OrderStatistics {
     const Packet one = pset1<Packet>(Scalar(1));
     Packet xs[packets], counts[packets];
     for (std::size_t p = 0; p < packets; ++p) {
-      xs[p] = ploadu<Packet>(x + p * strands);
+      xs[p] = ploadu<Packet>(values + first + p * strands);
       counts[p] = pset1<Packet>(static_cast<Scalar>(start));
     }
     const auto compare = [&](std::size_t i) {
@@ -269,6 +281,48 @@ class OrderStatistics {
     for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * strands, counts[p]);
     for (std::size_t i = 0; i < group; ++i)
       rank[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(smaller[i]));
+    if constexpr (!ties) return 0;
+    const Packet end = pset1<Packet>(static_cast<Scalar>(size));
+    Packet sum = pset1<Packet>(Scalar(0));
+    for (std::size_t p = 0; p < packets; ++p) {
+      const Packet place = plset<Packet>(static_cast<Scalar>(first + p * strands));
+      sum = padd(sum, pand(pcmp_lt(place, end), counts[p]));
+    }
+    return static_cast<std::size_t>(predux(sum));
+  }
+
+  static bool has_subnormal(const Scalar* values, std::size_t n) {
+    constexpr Key normal = std::bit_cast<Key>(std::numeric_limits<Scalar>::min());
+    Key found = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const Key magnitude = Bits::magnitude(values[i]);
+      found |= Key{magnitude != 0} & Key{magnitude < normal};
+    }
+    return found != 0;
+  }
+
+  // adds to the ranks of a group, values[first] and the following of a bucket of `size`, how many equal ones
+  // come before each
+  static void add_equal_before(const Scalar* values, std::size_t first, std::size_t size,
+                               std::uint32_t* rank) {
+    using namespace Eigen::internal;
+    using Packet = typename packet_traits<Scalar>::type;
+    constexpr std::size_t strands = packet_traits<Scalar>::size;
+    const Packet one = pset1<Packet>(Scalar(1));
+    alignas(64) Scalar equal[group];
+    for (std::size_t p = 0; p < group; p += strands) {
+      const Packet x = ploadu<Packet>(values + first + p);
+      const Packet place = plset<Packet>(static_cast<Scalar>(first + p));
+      Packet count = pset1<Packet>(Scalar(0)), j = count;
+      for (std::size_t before = 0; before < std::min(first + p + strands, size); ++before, j = padd(j, one)) {
+        const Packet is_equal = pcmp_eq(pset1<Packet>(values[before]), x);
+        count = padd(count, pand(pand(is_equal, pcmp_lt(j, place)), one));
+      }
+      pstore(equal + p, count);
+    }
+    const std::size_t number = std::min(group, size - first);  // behind it lie the ranks of the next bucket
+    for (std::size_t i = 0; i < number; ++i)
+      rank[i] += static_cast<std::uint32_t>(static_cast<std::int32_t>(equal[i]));
   }
 
   template <class Visit>
@@ -293,6 +347,7 @@ class OrderStatistics {
 
   std::array<Round, rounds> rounds_;
   std::array<std::uint32_t, chunk + group> rank_;
+  std::array<std::pair<std::size_t, std::size_t>, chunk / 2 + 1> tied_;  // begin and size of a bucket
 };
 
 }  // namespace sagitta::detail

@@ -33,7 +33,7 @@ SpectralMeasure spectral_measure(Eigen::MatrixXd A, const Eigen::VectorXd& v) {
   Tridiagonal T = tridiagonalize(A);
   Eigen::VectorXd row = Eigen::VectorXd::Zero(n);
   if (n > 0) row[0] = length;
-  const bool converged = diagonalize(T, &row);
+  const bool converged = diagonalize(T, row);
 
   std::vector<Index> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), Index{0});

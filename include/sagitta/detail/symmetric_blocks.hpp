@@ -21,6 +21,7 @@ class SymmetricBlocks {
   template <class Derived>
   explicit SymmetricBlocks(const Eigen::MatrixBase<Derived>& A) : SymmetricBlocks(A.rows()) {
     const auto& source = in_memory(A);
+    Bits::Integer largest[block] = {};  // in as many strands, which the compiler can make a vector
     for (Index j = 0; j < padded_; j += block) {
       const Index width = std::min(block, size_ - j), below = std::max<Index>(0, size_ - j - block);
       storage_.block(j, j, padded_ - j, block).setZero();
@@ -30,7 +31,12 @@ class SymmetricBlocks {
       if (below > 0)
         storage_.block(j + block, j, below, block) =
             source.block(j + block, j, below, block).template cast<double>();
+      for (Index b = 0; b < block; ++b)  // while it is near
+        for (Index i = j; i < padded_; i += block)
+          for (Index c = 0; c < block; ++c)
+            largest[c] = std::max(largest[c], Bits::magnitude(column(j + b)[i + c]));
     }
+    largest_ = *std::max_element(largest, largest + block);
   }
 
   Index size() const { return size_; }
@@ -49,30 +55,29 @@ class SymmetricBlocks {
     return sum;
   }
 
-  // Divides by the power of two that brings the largest magnitude into [1, 2), and returns its exponent.
-  // Throws where an element is NaN or infinite.
+  // Divides the matrix that was copied by the power of two that brings its largest magnitude into [1, 2), and
+  // returns the exponent; 0 where the magnitude lies within 2^-16 and 2^16, which is as good, and spares
+  // large matrices a pass. Throws where an element is NaN or infinite.
   int scale(const char* function, const char* argument);
 
  private:
+  using Bits = FloatBits<double>;
+
   Index size_, padded_;
   Eigen::MatrixXd storage_;
+  Bits::Integer largest_ = 0;  // magnitude of what was copied
 };
 
 inline int SymmetricBlocks::scale(const char* function, const char* argument) {
-  using Bits = FloatBits<double>;
-  Bits::Integer largest[block] = {};  // in as many strands, which the compiler can make a vector
-  for (Index j = 0; j < padded_; ++j)
-    for (Index i = j / block * block; i < padded_; i += block)
-      for (Index c = 0; c < block; ++c) largest[c] = std::max(largest[c], Bits::magnitude(column(j)[i + c]));
-  const Bits::Integer all = *std::max_element(largest, largest + block);
-  if (all >= Bits::infinity)
+  if (largest_ >= Bits::infinity)
     for (Index row = 0; row < size_; ++row)
       for (Index col = 0; col <= row; ++col)
         if (!is_finite(storage_(row, col)))
           reject(function, argument, "(", row, ", ", col, ") is ",
                  Bits::magnitude(storage_(row, col)) == Bits::infinity ? "infinite" : "NaN",
                  ", expected finite values");
-  const int exponent = exponent_of(std::bit_cast<double>(all));
+  const int exponent = exponent_of(std::bit_cast<double>(largest_));
+  if (std::abs(exponent) <= 16) return 0;
   for (Index j = 0; j < padded_; ++j) {
     auto rows = storage_.col(j).segment(j / block * block, padded_ - j / block * block);
     multiply_by_power_of_two(rows, -exponent);
