@@ -240,6 +240,14 @@ TEST_CASE("any number of threads gives the same bits, and every job is done once
     sagitta::detail::in_parallel(threads, 7, [&](Index job) { ++done[static_cast<std::size_t>(job)]; });
     CHECK(done == std::vector<int>(7, 1));
     sagitta::detail::in_parallel(threads, 0, [&](Index) { FAIL("there is no job"); });
+    sagitta::detail::Team team(threads);
+    for (int round = 0; round < 200; ++round)
+      team.run(round % 8, [&](Index job) { done[static_cast<std::size_t>(job)] += round; });
+    for (int job = 0; job < 7; ++job) {
+      int sum = 1;
+      for (int round = 0; round < 200; ++round) sum += round % 8 > job ? round : 0;
+      CHECK(done[static_cast<std::size_t>(job)] == sum);
+    }
   }
   generate::Generator generator(48);
   const Index n = 420;
@@ -297,12 +305,15 @@ TEST_CASE("where the system gives no more threads, those that there are do every
     const NoMoreThreads none;
     CHECK_THROWS_AS(std::thread([] {}).join(), std::system_error);
     sagitta::detail::in_parallel(8, jobs, work);
+    sagitta::detail::Team(8).run(jobs, work);
   }
   CHECK(elsewhere == 0);
-  for (const auto& count : done) CHECK(count == 1);
+  for (const auto& count : done) CHECK(count == 2);
   sagitta::detail::in_parallel(8, jobs, work);
   CHECK(elsewhere == jobs - jobs / 8);
-  for (const auto& count : done) CHECK(count == 2);
+  sagitta::detail::Team(8).run(jobs, work);
+  CHECK(elsewhere == 2 * (jobs - jobs / 8));
+  for (const auto& count : done) CHECK(count == 4);
   // the limit comes while they are created, so that some are there
   for (int repeat = 0; repeat < 100; ++repeat) {
     std::optional<NoMoreThreads> none;
@@ -311,7 +322,7 @@ TEST_CASE("where the system gives no more threads, those that there are do every
       if (job == 1) none.emplace();
     });
   }
-  for (const auto& count : done) CHECK(count == 102);
+  for (const auto& count : done) CHECK(count == 104);
 }
 
 #endif

@@ -170,8 +170,8 @@ SmallSquare compact_factor(const TallRows& V, Index first) {
 // each tile is fetched once a panel, for the update by the panel before and the product A V with this one.
 //
 // Strips of a few columns of tiles, of which a row finds its factors in cache, are dealt out to four groups,
-// there and back for an even load, each with a sum A V of its own: as many threads can share the work, and
-// any number of them gives the same bits.
+// the next one always to the group that has least, each with a sum A V of its own: as many threads can share
+// the work, and any number of them gives the same bits.
 template <class = void>
 Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   constexpr Index width = Band::width, tile = SymmetricTiles::tile, area = tile * tile;
@@ -179,12 +179,15 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   SymmetricTiles tiles(A);
   const Index count = tiles.count(), N = count * tile;
   Band band(n);
-  const Index wide = count < 48 ? 4 : 8, groups = count < 8 ? 1 : 4;
+  constexpr Index wide = 4, most_groups = 4;
+  const Index groups = count < 8 ? 1 : most_groups;
   TallRows V = TallRows::Zero(N, width), W(N, width);
+  std::vector<Index> group_of(static_cast<std::size_t>((count + wide - 1) / wide));  // each strip
   std::vector<TallRows> products(static_cast<std::size_t>(groups), TallRows(N, width));
   // the update that waits, A += left right^T: left = [V W] in tiles in columns, right = -[W V] in rows
   Eigen::VectorXd left(N * tile), right(N * tile);
   bool waiting = false;
+  Team team(std::min(threads, groups));
   for (Index c = 0; c < n; c += width) {
     const Index next = c + width, first_row = c / tile * tile;
     const auto fetch_panel = [&](Index I) {
@@ -205,13 +208,19 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
     for (Index j = 0; j < width; ++j)
       for (Index i = 0; i <= j && next + i < n; ++i) band(next + i, c + j) = R(i, j);
 
-    in_parallel(threads, groups, [&](Index group) {
+    const Index first = next / tile;
+    Index tiles_of[most_groups] = {};
+    for (Index strip = first / wide; strip * wide < count; ++strip) {
+      Index* const least = std::min_element(tiles_of, tiles_of + groups);
+      group_of[static_cast<std::size_t>(strip)] = least - tiles_of;
+      const Index from = std::max(first, strip * wide), to = std::min(count, (strip + 1) * wide);
+      *least += (to - from) * (2 * count - from - to + 1) / 2;
+    }
+    team.run(groups, [&](Index group) {
       TallRows& Y = products[static_cast<std::size_t>(group)];
-      const Index first = next / tile;
       Y.bottomRows(N - first * tile).setZero();
       for (Index strip = first / wide; strip * wide < count; ++strip) {
-        const Index turn = strip % (2 * groups);
-        if (std::min(turn, 2 * groups - 1 - turn) != group) continue;
+        if (group_of[static_cast<std::size_t>(strip)] != group) continue;
         const Index first_J = std::max(first, strip * wide);
         for (Index I = first_J; I < count; ++I) {
           const Index last_J = std::min(I, strip * wide + wide - 1);
