@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Draws what benchmarks/run.py --json wrote: how many times longer than Sagitta each peer takes, by n.
+"""Draws how many times longer than Sagitta others take, by n.
 
     benchmarks/draw.py MEASUREMENTS.json PICTURE.svg [--route torch]
 
-One panel for each scalar, one line for each workload with two sizes or more. Needs matplotlib.
+Of what benchmarks/run.py --json wrote: one panel for each scalar, one line for each workload with two sizes or more,
+against ROUTE. Of what benchmarks/peers/eigenvalues.py --json wrote: the rank of a symmetric matrix, one line for each
+solver. Needs matplotlib.
 """
 import argparse
 import collections
@@ -13,9 +15,10 @@ import re
 import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 
-def series(rows, route, scalar):
+def by_workload(rows, route, scalar):
     """{workload without its size: [(n, ratio)]}"""
     lines = collections.defaultdict(list)
     for row in rows:
@@ -25,6 +28,16 @@ def series(rows, route, scalar):
     return {name: sorted(points) for name, points in lines.items() if len(points) > 1}
 
 
+def by_solver(rows):
+    """{route: [(n, ratio)]} of the ranks of symmetric matrices"""
+    lines = collections.defaultdict(list)
+    for row in rows:
+        found = re.fullmatch(r"rank n=(\d+)", row["workload"])
+        if found and not row["route"].startswith("sagitta"):
+            lines[row["route"]].append((int(found.group(1)), row["ratio"]))
+    return {name: sorted(points) for name, points in lines.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("measurements")
@@ -32,17 +45,29 @@ def main():
     parser.add_argument("--route", default="torch")
     options = parser.parse_args()
     with open(options.measurements, encoding="utf-8") as file:
-        rows = json.load(file)["rows"]
+        measured = json.load(file)
+    if isinstance(measured, list):
+        panels, whose = {"effective rank, n x n": by_solver(measured)}, "all eigenvalues"
+    else:
+        panels = {scalar: by_workload(measured["rows"], options.route, scalar) for scalar in ("float", "double")}
+        whose = options.route
     plt.rcParams["svg.hashsalt"] = "sagitta"  # the same picture from the same numbers
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
-    for axis, scalar in zip(axes, ("float", "double")):
-        for name, points in series(rows, options.route, scalar).items():
+    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels) + 1, 3.4), sharey=True, squeeze=False,
+                                layout="constrained")
+    for axis, (title, lines) in zip(axes[0], panels.items()):
+        for name, points in lines.items():
             axis.plot(*zip(*points), marker="o", markersize=3, label=name)
         axis.axhline(1, color="black", linewidth=.6)
-        axis.set(xscale="log", yscale="log", xlabel="n", title=scalar)
+        axis.set(xscale="log", yscale="log", xlabel="n", title=title)
+        sizes = sorted({n for points in lines.values() for n, _ in points})
+        axis.set_xticks(sizes if len(sizes) <= 6 else sizes[::2], labels=sizes if len(sizes) <= 6 else sizes[::2])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+        axis.yaxis.set_minor_locator(NullLocator())
         axis.grid(which="major", linewidth=.3)
-    axes[0].set_ylabel(f"time of {options.route} / time of Sagitta")
-    axes[0].legend(fontsize="small")
+    axes[0][0].set_ylabel(f"time of {whose} / time of Sagitta")
+    axes[0][0].legend(fontsize="small")
     figure.savefig(options.picture, metadata={"Date": None})
 
 

@@ -62,7 +62,7 @@ class CountedValues {
     // without a branch on what comes next, which nobody can predict.
     const Index n = low.size();
     Eigen::VectorXd negative(n + 1), positive(n + 1);
-    for (const std::size_t end : {0, 1}) {
+    for (std::size_t end = 0; end < 2; ++end) {
       for (const Interval& interval : intervals) {
         const double modulus = moduli(interval, error)[end];
         double* side = interval.is_negative() ? &negative[interval.below]
@@ -171,7 +171,8 @@ std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold
     if (of == Of::moduli) {
       const SumBounds negative = values.negative_sum();
       by_trace = 4 * (negative.high - negative.low) < sum.high - sum.low;
-      const double slack = trace_noise + static_cast<double>(n) * error;
+      // every modulus is off by the error, and those below zero are counted with that of a count, twice
+      const double slack = trace_noise + static_cast<double>(n) * (error + sturm.error());
       sum.low = std::max(sum.low, trace + 2 * negative.low - slack);
       sum.high = std::min(sum.high, trace + 2 * negative.high + slack);
     }
