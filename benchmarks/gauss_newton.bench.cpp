@@ -14,7 +14,7 @@ template <class Scalar>
 struct Case {
   Matrix<Scalar> J, p;
   explicit Case(Index samples) : J(decaying<Scalar>(samples * classes, parameters)) {
-    p = sagitta::softmax(Matrix<Scalar>::Random(samples, classes) * Scalar(3));
+    p = sagitta::softmax(uniform<Scalar>(samples, classes, 2) * Scalar(3));
   }
 };
 
