@@ -99,12 +99,13 @@ int main(int count, char** arguments) {
   }
   const bool device = options.device != "cpu";
   if (tflops == 0) tflops = device ? 50 : .1;
+  const Size smoke{"smoke 196-32^3-10, batch 32", 196, 32, 3, 128, 32};
   const Size demo{"demo 196-64^3-10, batch 64", 196, 64, 3, 192, 64};
   const Size full{"paper 784-256^3-10, batch 256", 784, 256, 3, 1280, 256};
   std::printf("updates a second, summed over networks; products at %.3g TFLOP/s\n", tflops);
   std::printf("%-30s %-6s %8s %10s %10s %12s %8s\n", "size", "by", "networks", "updates/s", "step/ms",
               "products/ms", "ratio");
-  for (const Size& size : {demo, full}) {
+  for (const Size& size : {smoke, demo, full}) {
     const std::vector<Index> numbers =
         device ? std::vector<Index>{1, 30, 120} : std::vector<Index>{1, 10, 20};
     std::vector<Side> sides;
