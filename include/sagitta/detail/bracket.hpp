@@ -27,7 +27,7 @@ struct RankBounds {
 };
 
 struct SumBounds {
-  double low = 0, high = std::numeric_limits<double>::infinity();
+  double low = 0, high = std::numeric_limits<double>::max();  // finite: -ffast-math knows no infinity
 };
 
 // The smallest and the largest rank that values have of which low[i] <= value_i <= high[i] is known

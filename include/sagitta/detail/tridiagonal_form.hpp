@@ -74,11 +74,13 @@ bool diagonalize(Tridiagonal& T) {
         const double square = squares[k], r = p + square, inverse = 1 / r;
         if (k + 1 < high) squares[k + 1] = sine * r;
         const double before = cosine, corner_before = corner;
+        const bool turns =
+            p > std::numeric_limits<double>::min() && p * inverse > std::numeric_limits<double>::min();
         cosine = p * inverse;
         sine = square * inverse;
         corner = cosine * (d[k] - shift) - sine * corner_before;
         d[k + 1] = corner_before + (d[k] - corner);
-        p = cosine > std::numeric_limits<double>::min() ? corner * corner * (r / p) : before * square;
+        p = turns ? corner * corner * (r / p) : before * square;
       }
       squares[low] = sine * p;
       d[low] = shift + corner;
