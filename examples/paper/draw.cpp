@@ -225,7 +225,7 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
       document["panels"].push_back(std::move(panel));
       any = true;
     }
-    const Index seeds = std::ssize(setting.series.front().runs);
+    const Index seeds = std::ssize(archive.curves(setting.series.front(), "error", false));
     (seeds < fewest_for_interval ? few : many) |= any && seeds > 1;
     if (any)
       caption += (caption.empty() ? "" : "; ") + describe(setting, archive.data(setting.setting.problem));
