@@ -32,7 +32,7 @@ struct Course {
         activation(configuration.activation == "relu"         ? Activation::relu
                    : configuration.activation == "leaky_relu" ? Activation::leaky_relu
                                                               : Activation::tanh) {
-    widths.insert(widths.begin(), input_size(configuration, data));
+    widths.insert(widths.begin(), dimensions(configuration, data).inputs);
     widths.push_back(10);
     network.emplace(widths, activation, static_cast<float>(configuration.leaky_slope));
     optimizer.emplace(configuration, network->parameters());

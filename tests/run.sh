@@ -21,7 +21,7 @@ case ${1:-} in
 esac
 
 . "$root/cmake/packages.sh"
-need_packages "${build_packages[@]}" "${paper_packages[@]}" catch2
+need_packages "${build_packages[@]}" "${paper_packages[@]}" catch2 libbenchmark-dev
 
 # build_and_test NAME TARGET TESTS CMAKE_ARGUMENT...: the tests whose names match
 build_and_test() {
@@ -47,7 +47,7 @@ fi
 # without optimisation: sanitized templates take the compiler many times longer with it than the tests then save
 build_and_test sanitize all . -DCMAKE_BUILD_TYPE=None -DSAGITTA_BUILD_EXAMPLES=OFF -DSAGITTA_WITH_LIBTORCH=OFF \
   "-DCMAKE_CXX_FLAGS=-g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-build_and_test tests all . "${release[@]}" "${adapter[@]}"
+build_and_test tests all . "${release[@]}" "${adapter[@]}" -DSAGITTA_BUILD_BENCHMARKS=ON
 if [ "$(dpkg-query -W -f='${db:Status-Status}' libtorch-dev 2>/dev/null)" = installed ]; then
   (
     unset CMAKE_PREFIX_PATH
