@@ -113,7 +113,7 @@ void row(const char* name, nn::Sequential model, const Tensor& input, torch::Dty
 }  // namespace
 
 int main(int count, char** arguments) {
-  const double seconds = count > 1 ? std::atof(arguments[1]) : 5;
+  const double seconds = count > 1 ? std::stod(arguments[1]) : 5;
   const std::string wanted = count > 2 ? arguments[2] : "";
   torch::set_num_threads(1);
   torch::manual_seed(1);

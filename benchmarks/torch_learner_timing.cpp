@@ -90,8 +90,8 @@ int main(int count, char** arguments) {
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string name = arguments[i];
     if (name == "--device") options.device = arguments[i + 1];
-    if (name == "--seconds") seconds = std::atof(arguments[i + 1]);
-    if (name == "--tflops") tflops = std::atof(arguments[i + 1]);
+    if (name == "--seconds") seconds = std::stod(arguments[i + 1]);
+    if (name == "--tflops") tflops = std::stod(arguments[i + 1]);
   }
   if (const std::string problem = device_problem(options.device); !problem.empty()) {
     std::fprintf(stderr, "torch_learner_timing: %s\n", problem.c_str());

@@ -12,7 +12,11 @@
 namespace nn = torch::nn;
 
 int main(int count, char** arguments) {
-  const int tasks = count > 1 ? std::atoi(arguments[1]) : 10;
+  const long tasks = count > 1 ? std::strtol(arguments[1], nullptr, 10) : 10;
+  if (tasks < 1) {
+    std::fprintf(stderr, "training_loop: tasks is \"%s\", expected at least 1\n", arguments[1]);
+    return 2;
+  }
   const int64_t samples = 1280, batch = 64, classes = 10;
   torch::manual_seed(0);
   torch::set_num_threads(1);  // so small a network gains nothing from more
@@ -27,7 +31,7 @@ int main(int count, char** arguments) {
   options.initial = sagitta::libtorch::snapshot(model);
   std::printf(
       "task  error   loss  EF rank  feature rank  dormancy  gradient  update  overlap  W2 from start\n");
-  for (int task = 0; task < tasks; ++task) {
+  for (long task = 0; task < tasks; ++task) {
     const torch::Tensor y = torch::randint(0, classes, {samples});
     for (int epoch = 0; epoch < 20; ++epoch) {
       const torch::Tensor order = torch::randperm(samples);
@@ -42,9 +46,9 @@ int main(int count, char** arguments) {
       }
     }
     const auto m = sagitta::libtorch::measure(model, x.narrow(0, 0, 256), y.narrow(0, 0, 256), options);
-    std::printf("%4d  %5.3f  %5.3f  %7ld  %12ld  %8.3f  %8.4f  %6.3f  %7.3f  %13.3f\n", task, m.error, m.loss,
-                static_cast<long>(m.fisher_rank.rank), static_cast<long>(m.feature_rank.rank), m.dormancy,
-                m.gradient_l2, m.update_l1, m.overlap.value, m.initial_distance_w2);
+    std::printf("%4ld  %5.3f  %5.3f  %7ld  %12ld  %8.3f  %8.4f  %6.3f  %7.3f  %13.3f\n", task, m.error,
+                m.loss, static_cast<long>(m.fisher_rank.rank), static_cast<long>(m.feature_rank.rank),
+                m.dormancy, m.gradient_l2, m.update_l1, m.overlap.value, m.initial_distance_w2);
   }
   return 0;
 }

@@ -47,8 +47,9 @@ Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& a
         result.emplace_back(one->condition.value, std::move(errors));
     return result;
   };
-  const auto without_values = [](std::vector<std::pair<double, Curves>> pairs) {
+  const auto without_values = [](std::vector<std::pair<double, Curves>>&& pairs) {
     std::vector<Curves> result;
+    result.reserve(pairs.size());
     for (auto& [value, errors] : pairs) result.push_back(std::move(errors));
     return result;
   };

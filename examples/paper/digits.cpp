@@ -133,7 +133,7 @@ void draw(std::vector<std::uint8_t>::iterator image, GridPoint from, GridPoint t
       } else {
         distance = std::abs(static_cast<double>(px * dy - py * dx)) / length;
       }
-      const std::int64_t depth = reach - static_cast<std::int64_t>(distance + 0.5);
+      const std::int64_t depth = reach - std::llround(distance);
       if (depth <= 0) continue;
       std::uint8_t& pixel = image[y * side + x];
       pixel = std::max(pixel, ink(depth));

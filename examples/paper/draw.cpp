@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,7 +15,7 @@
 #include "evidence.hpp"
 #include "report.hpp"
 
-extern char** environ;
+extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program
 
 namespace paper {
 
@@ -34,6 +34,7 @@ std::string shortest(double value) {
 // Runs a program and waits for it; its exit status, 127 where it could not be started.
 int run_program(std::vector<std::string> arguments, bool quiet) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   posix_spawn_file_actions_t actions;
@@ -153,12 +154,15 @@ namespace {
 
 // images of a task: those asked for, or what the data's identity says that there are (see DataLibrary)
 Index images_used(const Configuration& c, const std::string& data) {
-  long first = 0, second = 0;
   const std::size_t at = data.find('_', data.starts_with("synthetic_") ? 10 : 0);
   if (at == std::string::npos) return c.images;
-  const int found = std::sscanf(data.c_str() + at, "_%ldx%ld", &first, &second);
-  if (found == 2) return std::min(c.images, Index{2} * (second * 6 / 7));
-  return found == 1 ? std::min(c.images, Index{first}) : c.images;
+  const char* const end = data.data() + data.size();
+  Index first = 0, second = 0;
+  const auto [after, error] = std::from_chars(data.data() + at + 1, end, first);
+  if (error != std::errc{}) return c.images;
+  if (after == end || *after != 'x' || std::from_chars(after + 1, end, second).ec != std::errc{})
+    return std::min(c.images, first);
+  return std::min(c.images, 2 * (second * 6 / 7));
 }
 
 // "width 16, 32, 64 (depth 4)": what the conditions vary, but for strengths

@@ -43,6 +43,11 @@ const Source& source_of(const std::string& problem) {
 
 std::string script() { return std::string(SAGITTA_PAPER_SCRIPTS) + "/fetch_data.py"; }
 
+std::string how_to_fetch(const Source& source, const std::string& folder) {
+  if (source.fetched == nullptr) return "";
+  return "; python3 " + script() + " " + source.fetched + " " + folder + " gets it";
+}
+
 bool download(const Source& source, const std::string& folder, std::ostream& log) {
   log << "data: neither --data nor SAGITTA_DATA; downloading " << source.name << " to " << folder
       << std::endl;
@@ -73,12 +78,9 @@ FoundData find_data(std::string asked, const std::set<std::string>& problems, st
       if (first) log << "data: " << source.name << " in " << folder << '\n';
     } else if (!asked.empty()) {
       const std::string own = &source == &mnist ? "mnist" : &source == &cifar10 ? "cifar10" : "imagenet32";
-      result.missing[problem] =
-          std::string("data: ") + source.missing + " in " + folder + " or " + folder + "/" + own +
-          (source.fetched != nullptr
-               ? "; python3 " + script() + " " + source.fetched + " " + folder + " gets it"
-               : "") +
-          "; --data synthetic stands in with built-in " + source.stand_in;
+      result.missing[problem] = std::string("data: ") + source.missing + " in " + folder + " or " + folder +
+                                "/" + own + how_to_fetch(source, folder) +
+                                "; --data synthetic stands in with built-in " + source.stand_in;
     } else if (first && source.fetched != nullptr && download(source, folder, log)) {
       result.folders.*source.folder = folder;
       log << "data: " << source.name << " in " << folder << '\n';

@@ -41,6 +41,7 @@ Judgement judge_onset(const Curves& a, const Curves& b) {
 Judgement judge_delay(const std::vector<std::pair<double, Curves>>& errors) {
   constexpr double strong = .5;
   std::vector<const Curves*> arguments;
+  arguments.reserve(errors.size());
   for (const auto& [value, curves] : errors) arguments.push_back(&curves);
   if (arguments.size() < 2) return {Verdict::inconclusive, "fewer than two values have complete runs"};
   const Runs runs = common(arguments);

@@ -17,7 +17,6 @@
 namespace {
 
 using namespace paper;
-namespace fs = std::filesystem;
 
 // the status of a run that --max-hours ended: EX_TEMPFAIL of sysexits.h, "try again"
 constexpr int more_to_train = 75;

@@ -68,6 +68,7 @@ Sample draw(const Configuration& configuration, const Dataset& data) {
   auto images = std::make_shared<Eigen::MatrixXf>(data.images(Eigen::all, indices(order)));
   scale(configuration, shape_of(data), *images);
   std::vector<int> labels;
+  labels.reserve(order.size());
   for (const Index i : order) labels.push_back(data.labels[static_cast<std::size_t>(i)]);
   return {std::move(images), std::move(labels), data.classes, shape_of(data)};
 }
@@ -155,7 +156,7 @@ class PairsOfClasses : public Problem {
         classes_.classes, stream(configuration_.seed, "classes", static_cast<std::uint64_t>(number / pairs)));
     const Index count = of_class(configuration_, classes_), available = training_images(classes_);
     std::vector<std::uint8_t> pixels, labels;
-    constexpr std::size_t size = 3 * 32 * 32;
+    constexpr std::size_t size = std::size_t{3} * 32 * 32;
     for (const std::uint8_t label : {std::uint8_t{0}, std::uint8_t{1}}) {
       const Index chosen = order[static_cast<std::size_t>(2 * (number % pairs) + label)];
       const std::vector<std::uint8_t> bytes = classes_.read(chosen);

@@ -159,7 +159,7 @@ struct Architecture {
 
 class StackedConvolution : public StackedNetwork {
  public:
-  StackedConvolution(const Architecture& architecture, std::vector<Activation> activations,
+  StackedConvolution(const Architecture& architecture, const std::vector<Activation>& activations,
                      double leaky_slope, bool rank_of_weights, at::TensorOptions options)
       : StackedConvolution(architecture, shapes(architecture), activations, leaky_slope, rank_of_weights,
                            options) {}

@@ -104,7 +104,7 @@ TEST_CASE("the feature-rank penalty is the core's", "[penalties]") {
 }
 
 TEST_CASE("penalties refuse what does not fit the initialisation", "[penalties]") {
-  const auto leaf = [](std::vector<int64_t> shape) { return torch::randn(shape).requires_grad_(); };
+  const auto leaf = [](const std::vector<int64_t>& shape) { return torch::randn(shape).requires_grad_(); };
   const std::vector<Tensor> initial{leaf({3, 2}), leaf({2})};
   const lt::WassersteinPenalty penalty(initial);
   CHECK(holds(rejection([&] {

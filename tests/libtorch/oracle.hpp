@@ -64,7 +64,7 @@ inline double tolerance(torch::Dtype type) { return type == torch::kDouble ? 1e-
 // The adapter's Gram of `losses` against the truth; returns its result.
 inline lt::GramResult check_gram(const std::function<Tensor()>& losses, const std::vector<Tensor>& parameters,
                                  const lt::GramOptions& options = {}) {
-  const lt::GramResult result = lt::empirical_fisher_gram(losses, parameters, options);
+  lt::GramResult result = lt::empirical_fisher_gram(losses, parameters, options);
   const double allowed = tolerance(parameters[0].scalar_type());
   CHECK(relative_error(result.gram, gram(losses(), parameters)) < allowed);
   CHECK(torch::equal(result.gram, result.gram.t()));

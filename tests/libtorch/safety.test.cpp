@@ -34,6 +34,7 @@ struct Clipped : torch::autograd::Function<Clipped> {  // a backward pass that i
 std::vector<Tensor> leaves(const std::vector<std::vector<int64_t>>& shapes,
                            torch::Dtype type = torch::kDouble) {
   std::vector<Tensor> result;
+  result.reserve(shapes.size());
   for (const auto& shape : shapes) result.push_back(torch::randn(shape, type).requires_grad_());
   return result;
 }
@@ -75,7 +76,7 @@ TEST_CASE("what no rule covers falls back, and only that", "[safety]") {
     CHECK(result.fallback_parameters[0].index == 0);
   }
   SECTION("losses from elsewhere") {
-    const Tensor before = some_losses(F::linear(torch::tanh(F::linear(x, p[0])), p[1], p[2]));
+    Tensor before = some_losses(F::linear(torch::tanh(F::linear(x, p[0])), p[1], p[2]));
     CHECK(check_gram([&] { return before; }, p).fallback_parameters.size() == 3);
   }
   SECTION("samples that the model couples") {
@@ -170,7 +171,7 @@ TEST_CASE("bad input is told apart", "[safety]") {
               "no-grad"));
   CHECK(holds(message(
                   [&] {
-                    const Tensor used = losses();
+                    Tensor used = losses();
                     used.sum().backward();
                     for (Tensor& t : p) t.mutable_grad().reset();
                     return used;
@@ -233,7 +234,7 @@ TEST_CASE("gradients, generators and the graph stay as they were", "[safety]") {
   cross_entropy(model->forward(x), y).mean().backward();
   std::vector<Tensor> gradients;
   for (const Tensor& p : model->parameters()) gradients.push_back(p.grad().clone());
-  const Tensor losses = cross_entropy(model->forward(x), y);
+  Tensor losses = cross_entropy(model->forward(x), y);
   const Tensor state = at::globalContext().defaultGenerator(torch::Device(torch::kCPU)).get_state();
   (void)lt::empirical_fisher_gram([&] { return cross_entropy(model->forward(x), y); }, model->parameters());
   (void)lt::HessianOperator([&] { return cross_entropy(model->forward(x), y).mean(); }, model->parameters());

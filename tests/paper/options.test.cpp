@@ -136,7 +136,8 @@ TEST_CASE("online curves: rows for the first epochs and for stretches after, whi
     Index before = 0;
     for (const Value& row : rows) {
       CHECK((row.task == 7 && row.metric == "epoch_error" && row.step > before));
-      sum += row.value * static_cast<double>((row.step - before) / 2 * 30);
+      const Index reports = (row.step - before) / 2;
+      sum += row.value * static_cast<double>(30 * reports);
       before = row.step;
     }
     CHECK(before == 2 * epochs);

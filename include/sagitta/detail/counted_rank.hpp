@@ -209,14 +209,16 @@ std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold
     constexpr Index batch = SturmSequence::batch;  // rounds have a cost of their own: not too few edges
     const Index pieces = (std::max<Index>(2 * open, 128) + batch - 1) / batch * batch;
     const double step = total / static_cast<double>(pieces);
+    // edges fall where the running sum of the shares passes a whole number and a half of steps
+    const auto mark = [step](Index i) { return (static_cast<double>(i) + 0.5) * step; };
     double before = 0;
+    Index passed = 0;
     for (std::size_t i = 0; i < share.size(); ++i) {
-      // edges fall where the running sum of the shares passes a whole number and a half of steps
       const CountedValues::Interval& interval = values.intervals[i];
       const std::size_t so_far = edges.size();
       const double after = before + share[i];
-      for (double mark = (std::ceil(before / step - 0.5) + 0.5) * step; mark < after; mark += step) {
-        const double edge = interval.from + (mark - before) / share[i] * interval.width();
+      for (; mark(passed) < after; ++passed) {
+        const double edge = interval.from + (mark(passed) - before) / share[i] * interval.width();
         if (edge > interval.from && edge < interval.to) edges.push_back(edge);
       }
       number.push_back(edges.size() - so_far);

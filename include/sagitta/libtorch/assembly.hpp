@@ -94,6 +94,7 @@ class GramAssembly {
         at::Tensor K;
         std::vector<at::Tensor> roundings;
         std::vector<std::vector<Factor>> of;
+        of.reserve(unit.size());
         for (const std::size_t p : unit) of.push_back(factors.of(p, attempt, last));
         if (of[0].empty()) return !options_.check || signs_.silent(unit[0]);  // no influence on the output
         if (unit.size() == 2 && share_products(of[0][0], of[1][0])) {

@@ -68,7 +68,7 @@ class KeptGradients {
     harmless_ = harmless_ || harmless;
     if (!kept_.empty()) return;
     for (const at::Tensor& p : parameters_.tensors()) {
-      const at::Tensor g = p.grad();
+      const at::Tensor& g = p.grad();
       kept_.push_back(g.defined() ? Kept{g, g.detach().clone(), g._version()} : Kept{});
     }
   }

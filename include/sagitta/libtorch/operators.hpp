@@ -72,7 +72,7 @@ class CurvatureOperator {
     Recorder recorder(parameters_, [](std::string_view) { return false; });
     const Question question{function_, [&](int64_t) { return forward(); }, {}};
     GeneratorStates generators;
-    const at::Tensor output = run_forward(question, 0, parameters_, recorder, generators);
+    at::Tensor output = run_forward(question, 0, parameters_, recorder, generators);
     check_defined(output, function_, "the output of the forward pass");
     if (output.numel() > 0) check_finite(output.reshape({1, -1}), function_, "the output");
     if (!output.requires_grad())
