@@ -283,9 +283,9 @@ struct EstimatedRank {
 
 // An estimate of the effective rank of |op|, of a Hessian for example. There is no certificate, but the drift
 // says how far the estimate still moves; what the one random probe contributes it does not see. 320 steps on
-// Hessians of networks of 1,306 parameters after 0, 1 and 5 tasks were off by 1 % in the median and at most 7
-// % (81 estimates, benchmarks/accuracy.cpp); of 3,626 parameters by at most 5 % (18), where 160 steps were
-// off by up to 30 %.
+// Hessians of networks of 1,306 to 3,626 parameters after 0, 1 and 5 tasks were off by 1 % in the median and
+// at most 5.4 % (162 estimates, benchmarks/accuracy.cpp). With 160 steps, 18 estimates for 3,626 parameters
+// were off by up to 30 %.
 //   op: n x n, indefinite or not;  threshold: from 0 to 1, 1 counts values above rounding;  steps: >= 2
 // Exact, from n products with unit vectors, where n <= steps. As many products as steps at most, n * steps
 // doubles, 8 n steps^2 operations. Throws std::invalid_argument for an op that is not square, a threshold
