@@ -166,7 +166,10 @@ TEST_CASE("eigenvalues that repeat are counted one by one where few are distinct
   CHECK(density.products == 11);
   CHECK(std::abs(density.nodes.dot(density.weights) - s.mean()) <= 1e-12 * 100);
   check(s, .9999, 1);
-  for (Index i = 0; i < 400; ++i) s[i] = std::pow(.7, static_cast<double>(i / 2)) * (i / 2 % 3 == 0 ? -1 : 1);
+  for (Index i = 0; i < 400; ++i) {
+    const Index pair = i / 2;
+    s[i] = std::pow(.7, static_cast<double>(pair)) * (pair % 3 == 0 ? -1 : 1);
+  }
   check(s, .99, 1);  // pairs: one of each in the first block, the other one among the deflated of the second
   s.setConstant(-3);
   CHECK(check(s, .99, 1).products == 1);
