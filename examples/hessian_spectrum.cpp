@@ -26,8 +26,13 @@ void write(std::ofstream& file, const char* name, const Values& values, const ch
 }
 
 int main(int count, char** arguments) {
-  const int epochs = count > 1 ? std::atoi(arguments[1]) : 200;
-  const int64_t width = count > 2 ? std::atoi(arguments[2]) : 24;
+  const int64_t epochs = count > 1 ? std::strtol(arguments[1], nullptr, 10) : 200;
+  const int64_t width = count > 2 ? std::strtol(arguments[2], nullptr, 10) : 24;
+  if (epochs < 1 || width < 1) {
+    std::fprintf(stderr, "hessian_spectrum: epochs are %ld and the width %ld, expected at least 1\n",
+                 static_cast<long>(epochs), static_cast<long>(width));
+    return 2;
+  }
   const char* path = count > 3 ? arguments[3] : "hessian_spectrum.json";
   const int64_t samples = 256, features = 20, classes = 5;
   torch::set_num_threads(1);  // a product is too small to share
@@ -45,7 +50,7 @@ int main(int count, char** arguments) {
   std::printf("when    parameters  loss    sharpness  smallest  trace (error)    rank (drift)   overlap\n");
   torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(1e-2));
   for (const bool trained : {false, true}) {
-    for (int epoch = 0; trained && epoch < epochs; ++epoch) {
+    for (int64_t epoch = 0; trained && epoch < epochs; ++epoch) {
       optimizer.zero_grad();
       loss().backward();
       optimizer.step();

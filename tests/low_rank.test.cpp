@@ -171,7 +171,7 @@ TEST_CASE("what few directions certify is what the full decomposition finds, at 
   constexpr generate::Shape shapes[] = {geometric, raised,   power,     floor, noisy,
                                         deficient, clusters, one_large, tied,  graded};
   const char* const more = std::getenv("SAGITTA_TRIALS");  // as many as one likes
-  const int trials = more != nullptr ? std::atoi(more) : 600;
+  const int trials = more != nullptr ? std::stoi(more) : 600;
   Index cases = 0, certified = 0, certain = 0;
   for (int trial = 0; trial < trials; ++trial) {
     const Index n = generate::whole(generator, 192, 260), some = generate::whole(generator, 1, 23);

@@ -45,7 +45,7 @@ TEST_CASE("a certified rank is that of the full decomposition, and a bracket hol
   generate::Generator generator(81);
   Index certified = 0, cheaply = 0;
   const char* asked = std::getenv("SAGITTA_CASES");
-  const int cases = asked == nullptr ? 300 : std::atoi(asked);
+  const int cases = asked == nullptr ? 300 : std::stoi(asked);
   for (int trial = 0; trial < cases; ++trial) {
     const Index n = generate::whole(generator, 1, 90);
     const MatrixXd A = random_matrix(generator, n) * std::ldexp(1.0, 40 * (trial % 7 - 3));

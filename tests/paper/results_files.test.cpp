@@ -170,7 +170,7 @@ TEST_CASE("reading never creates, and writing needs a folder", "[results]") {
                  "No such file or directory"));
   std::ofstream(folder / "empty.db").close();
   CHECK(contains(message([&] { Results(folder / "empty.db", Access::read); }), "not a file of results"));
-  Results(folder / "empty.db", Access::write);
+  { const Results made(folder / "empty.db", Access::write); }
   CHECK(Results(folder / "empty.db", Access::read).runs().empty());
   for (const std::string name : {"odd ?#% name.db", "file:x.db"}) {
     { Results(folder / name, Access::write).add_run({"a", {}}); }
