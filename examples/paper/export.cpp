@@ -33,6 +33,7 @@ std::vector<Source> sources(std::span<const Results* const> files) {  // by name
     }
   }
   std::vector<Source> result;
+  result.reserve(found.size());
   for (auto& [run, source] : found) result.push_back(std::move(source));
   return result;
 }
