@@ -7,7 +7,7 @@ import sys
 import unittest
 
 programs = sys.argv[1:]
-# a second or less to each route, without optimisation a few
+# left out; the rest takes a quarter of a minute
 LARGE = "P=3626|n=(1280|2304|3626|1000000|11000000)$"
 # float: an eigenvalue of a small norm has the error of a large one, and a rank may turn on it
 RELATIVE = {"float": 1e-4, "double": 1e-9}
