@@ -7,7 +7,7 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/where.h>
 
-#include <sagitta/libtorch/assembly.hpp>
+#include <sagitta/libtorch/detail/assembly.hpp>
 
 // The Gram matrix K = G^T G of per-sample gradients (the paper, sections 4.1 and C.2), of any unmodified
 // model. Gradients are those of the SUMMED loss, so that K_mn = g_m . g_n for the gradients of the samples'

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <limits>
-#include <sagitta/libtorch/rules.hpp>
+#include <sagitta/libtorch/detail/rules.hpp>
 
 namespace sagitta::libtorch {
 

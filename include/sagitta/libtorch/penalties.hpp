@@ -11,7 +11,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <sagitta/detail/order_statistics.hpp>
-#include <sagitta/libtorch/backward.hpp>
+#include <sagitta/libtorch/detail/backward.hpp>
 
 // The regularisers that the paper compares (sections 3, 5 and 6.3), on lists of parameters: the sum over the
 // tensors of the core's penalties of the same names, without 1/2. Two ways to use one:

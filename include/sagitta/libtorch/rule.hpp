@@ -5,7 +5,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 
-#include <sagitta/libtorch/capture.hpp>
+#include <sagitta/libtorch/detail/recorder.hpp>
 
 // What a rule is made of. A rule tells how the gradient of one sample by a parameter follows from what the
 // operator saw (its inputs) and the derivative of the losses by its output (its backprop).

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sagitta/libtorch/passes.hpp>
-#include <sagitta/libtorch/products.hpp>
+#include <sagitta/libtorch/detail/capture.hpp>
+#include <sagitta/libtorch/detail/products.hpp>
 
 namespace sagitta::libtorch::detail {
 

@@ -3,8 +3,8 @@
 #include <ATen/ops/stack.h>
 #include <torch/csrc/api/include/torch/version.h>
 
-#include <sagitta/libtorch/backward.hpp>
-#include <sagitta/libtorch/coverage.hpp>
+#include <sagitta/libtorch/detail/backward.hpp>
+#include <sagitta/libtorch/detail/coverage.hpp>
 #include <sagitta/libtorch/options.hpp>
 
 namespace sagitta::libtorch::detail {

@@ -2,7 +2,7 @@
 
 #include <torch/csrc/autograd/function.h>
 
-#include <sagitta/libtorch/capture.hpp>
+#include <sagitta/libtorch/detail/recorder.hpp>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>

@@ -4,7 +4,7 @@
 #include <ATen/ops/instance_norm.h>
 #include <ATen/ops/layer_norm.h>
 
-#include <sagitta/libtorch/convolution.hpp>
+#include <sagitta/libtorch/detail/convolution.hpp>
 
 // The rules of the operators that networks are made of. Arguments are in the order of the operator's schema,
 // which the comments give.

@@ -8,8 +8,8 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
 
-#include <sagitta/libtorch/rounding.hpp>
-#include <sagitta/libtorch/rules.hpp>
+#include <sagitta/libtorch/detail/rounding.hpp>
+#include <sagitta/libtorch/detail/rules.hpp>
 
 // Gram matrices of factors. They are symmetric, so that only their lower triangle is computed, panel by panel
 // of rows; what a result holds above the diagonal means nothing. N = M * copies throughout, the rows of a

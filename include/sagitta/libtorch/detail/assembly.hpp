@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sagitta/libtorch/units.hpp>
-#include <sagitta/libtorch/verification.hpp>
+#include <sagitta/libtorch/detail/units.hpp>
+#include <sagitta/libtorch/detail/verification.hpp>
 
 namespace sagitta::libtorch::detail {
 

@@ -4,8 +4,8 @@
 #include <ATen/ops/linalg_vector_norm.h>
 
 #include <cmath>
-#include <sagitta/libtorch/passes.hpp>
-#include <sagitta/libtorch/rounding.hpp>
+#include <sagitta/libtorch/detail/capture.hpp>
+#include <sagitta/libtorch/detail/rounding.hpp>
 
 namespace sagitta::libtorch::detail {
 
