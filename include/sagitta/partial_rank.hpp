@@ -90,7 +90,7 @@ template <class = void>
 EffectiveRank certificate(const PartialSpectrum& known, double threshold, int exponent,
                           const char* function) {
   const Index n = known.n, m = known.m;
-  const auto size = static_cast<double>(n), rest = static_cast<double>(n - m);
+  const auto rest = static_cast<double>(n - m);
   Eigen::VectorXd theta(0), shifted(0);
   if (m > 0) theta = ritz_values(known.diagonal, known.off_diagonal, 0).values;
   std::sort(theta.begin(), theta.end(), std::greater<>());
