@@ -190,10 +190,8 @@ TEST_CASE("float layers in every storage are multiplied in double") {
     using Scalar = typename std::decay_t<decltype(A)>::Scalar;
     const LayerTrace<Scalar> layer{.inputs = A, .backprops = D, .positions = T};
     const MatrixXd structured = structured_gram(layer), materialized = materialized_gram(layer);
-    CHECK(scaled_error(MatrixXd(structured.selfadjointView<Eigen::Lower>()), want, lengths) <=
-          allowed);
-    CHECK(scaled_error(MatrixXd(materialized.selfadjointView<Eigen::Lower>()), want, lengths) <=
-          allowed);
+    CHECK(scaled_error(MatrixXd(structured.selfadjointView<Eigen::Lower>()), want, lengths) <= allowed);
+    CHECK(scaled_error(MatrixXd(materialized.selfadjointView<Eigen::Lower>()), want, lengths) <= allowed);
     CHECK(scaled_error(sagitta::gram(std::vector{layer}), want, lengths) <= allowed);
   };
   agrees(a, d);

@@ -16,7 +16,8 @@ struct Convolution {
 
   // of the output, in one direction: 0 is the height
   Index size(std::size_t direction) const {
-    const Index room = image[direction] + 2 * padding[direction] - dilation[direction] * (kernel[direction] - 1);
+    const Index room =
+        image[direction] + 2 * padding[direction] - dilation[direction] * (kernel[direction] - 1);
     return room < 1 ? 0 : (room - 1) / stride[direction] + 1;
   }
   Index positions() const { return size(0) * size(1); }
@@ -35,11 +36,12 @@ MatrixOf<Scalar> im2col(const Scalar* images, Index samples, const Convolution& 
   const Convolution& c = convolution;
   for (const std::size_t d : {0, 1})
     if (c.image[d] < 1 || c.kernel[d] < 1 || c.stride[d] < 1 || c.dilation[d] < 1 || c.padding[d] < 0)
-      detail::reject(name, "image ", c.image[d], ", kernel ", c.kernel[d], ", stride ", c.stride[d], ", dilation ",
-                     c.dilation[d], " and padding ", c.padding[d], " of direction ", d,
+      detail::reject(name, "image ", c.image[d], ", kernel ", c.kernel[d], ", stride ", c.stride[d],
+                     ", dilation ", c.dilation[d], " and padding ", c.padding[d], " of direction ", d,
                      ", expected 1 or more, padding 0 or more");
   if (c.channels < 1 || samples < 0)
-    detail::reject(name, "channels is ", c.channels, " and samples ", samples, ", expected 1 or more, 0 or more");
+    detail::reject(name, "channels is ", c.channels, " and samples ", samples,
+                   ", expected 1 or more, 0 or more");
   const Index high = c.size(0), wide = c.size(1);
   MatrixOf<Scalar> patches = MatrixOf<Scalar>::Zero(samples * high * wide, c.fan_in());
   Scalar* column = patches.data();

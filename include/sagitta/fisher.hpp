@@ -147,9 +147,10 @@ bool is_gram(const Eigen::MatrixBase<Derived>& G) {
 }  // namespace detail
 
 // The effective rank of the Fisher of M samples, from their Gram matrix; max_rank is min(M, parameters). The
-// rounding of the Gram matrix is in the bracket. Throws std::invalid_argument for NaN or infinity, a threshold
-// outside [0, 1] and threads below 1. Cost: that of symmetric_effective_rank.
-inline EffectiveRank fisher_rank(const GradientGram& gram, double threshold = 0.99, Index threads = 1) {
+// rounding of the Gram matrix is in the bracket. Throws std::invalid_argument for NaN or infinity, a
+// threshold outside [0, 1] and threads below 1. Cost: that of symmetric_effective_rank.
+template <class = void>
+EffectiveRank fisher_rank(const GradientGram& gram, double threshold = 0.99, Index threads = 1) {
   return detail::gradient_rank(gram, threshold, threads, "fisher_rank");
 }
 
@@ -161,7 +162,8 @@ EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99, Index t
 }
 
 // The same from the gradients themselves, of any scale.
-//   G: d x M, a column is the gradient of one sample. (A Gram matrix, which has the shape of gradients too, is
+//   G: d x M, a column is the gradient of one sample. (A Gram matrix, which has the shape of gradients too,
+//   is
 //     refused where it can be told: square and symmetric to the bit.)
 // Cost and errors: those of gram(G) and symmetric_effective_rank. Copies G only where its squares would leave
 // the range of double.
@@ -171,8 +173,9 @@ EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold 
   const auto& gradients = detail::in_memory(G);
   const double largest = detail::largest_magnitude(gradients, "fisher_rank", "G");
   if (detail::is_gram(gradients))
-    detail::reject("fisher_rank", "G is symmetric, as a Gram matrix is, expected gradients, a column a sample; "
-                                  "gradient_gram(layers) and GradientGram(K, error, parameters) have a rank, too");
+    detail::reject("fisher_rank",
+                   "G is symmetric, as a Gram matrix is, expected gradients, a column a sample; "
+                   "gradient_gram(layers) and GradientGram(K, error, parameters) have a rank, too");
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
   return fisher_rank(squares_fit
                          ? gradient_gram(gradients, threads)

@@ -137,11 +137,10 @@ MatrixOf<double> softmax_factor_columns(const Eigen::MatrixBase<Derived>& p, con
 //     layers' traces, a range of LayerTrace with M samples. It is called C - 1 times, each time for the same
 //     forward pass; what the traces look at need only last until the next call, but the inputs until the end.
 //   threads: as for symmetric_effective_rank
-// max_rank is min(P, M (C - 1)). Probabilities that are saturated, and give tiny backprops, are right; rounding
-// is in the bracket. Throws std::invalid_argument for rows that are no distributions, a threshold outside
-// [0, 1], as gram(layers) does, and where the passes differ in their layers.
-// C - 1 backward passes, and the cost of gram(layers) and of a rank with M (C - 1) samples. Memory: the
-// backprops of all passes.
+// max_rank is min(P, M (C - 1)). Probabilities that are saturated, and give tiny backprops, are right;
+// rounding is in the bracket. Throws std::invalid_argument for rows that are no distributions, a threshold
+// outside [0, 1], as gram(layers) does, and where the passes differ in their layers. C - 1 backward passes,
+// and the cost of gram(layers) and of a rank with M (C - 1) samples. Memory: the backprops of all passes.
 template <class Derived, class Backprop>
 requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
     gauss_newton_rank(const Eigen::MatrixBase<Derived>& probabilities, Backprop&& backprop,
@@ -160,14 +159,16 @@ requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
     for (Index m = 0; m < M; ++m) {
       tails(m, j) = tails(m, j + 1) + static_cast<double>(p(m, j + 1));
       if (tails(m, j) > 0)
-        largest = (std::max)(largest, std::sqrt(static_cast<double>(p(m, j)) / (tails(m, j) + static_cast<double>(p(m, j)))) *
-                                          std::sqrt(tails(m, j)));
+        largest = (std::max)(
+            largest, std::sqrt(static_cast<double>(p(m, j)) / (tails(m, j) + static_cast<double>(p(m, j)))) *
+                         std::sqrt(tails(m, j)));
     }
   const int exponent = detail::exponent_of(largest);
   detail::BackwardPasses passes(C - 1, M, name);
   for (Index k = 0; k < C - 1; ++k)
     passes.add(detail::traces_of(
-        backprop, MatrixOf<Scalar>(detail::softmax_factor_columns(p, tails, k, exponent).template cast<Scalar>())));
+        backprop,
+        MatrixOf<Scalar>(detail::softmax_factor_columns(p, tails, k, exponent).template cast<Scalar>())));
   return detail::gradient_rank(detail::gradient_gram_of(passes.weights(), threads), threshold, threads, name);
 }
 

@@ -90,8 +90,8 @@ GradientGram gradient_gram_of(const std::vector<Weight>& weights, Index threads)
 }  // namespace detail
 
 // The Gram matrix of the gradients of M samples, from their layer traces or from the gradients themselves (G:
-// d x M, a column a sample). A weight that several traces share is counted once. Cost and exceptions: those of
-// gram; where samples have several positions, the lengths of the rows for the error too.
+// d x M, a column a sample). A weight that several traces share is counted once. Cost and exceptions: those
+// of gram; where samples have several positions, the lengths of the rows for the error too.
 template <LayerTraces Layers>
 GradientGram gradient_gram(const Layers& layers, Index threads = 1) {
   detail::check_threads(threads, "gram");

@@ -147,8 +147,8 @@ MatrixOf<double> gram(const Layers& layers, Index threads = 1) {
   return detail::gram_of(detail::weights_of_traces(layers, "gram"), threads);
 }
 
-// The products of the gradients of M samples with those of M' others, G^T G': what the Gram matrix of a stream,
-// or of samples on several machines, is put together from.
+// The products of the gradients of M samples with those of M' others, G^T G': what the Gram matrix of a
+// stream, or of samples on several machines, is put together from.
 //   layers, other_layers: the traces of the same layers, in the same order, by both sets
 // Returns M x M' in double, entry (m, n) for sample m of layers and n of other_layers. Errors, cost and
 // exceptions are those above, with M M' in the place of M^2. Memory beside the result: twice the blocks of 32

@@ -29,7 +29,8 @@ inline constexpr bool owns_memory = requires(const T& value) {
 };
 
 // Whether an expression looks at memory that it can only have been shown: a map, or a part of one. A part of
-// a matrix that is not constant may be of a temporary one, f().transpose() for instance: its type is the same.
+// a matrix that is not constant may be of a temporary one, f().transpose() for instance: its type is the
+// same.
 template <class T>
 inline constexpr bool looks_at_a_map = false;
 template <class Plain, int Options, class Stride>
@@ -52,8 +53,8 @@ inline constexpr bool is_part_of_constant =
 
 // Whether what `Argument&&` binds to may be looked at after the expression that it is part of.
 template <class Argument, class T = std::remove_cvref_t<Argument>>
-inline constexpr bool outlives_its_expression = std::is_lvalue_reference_v<Argument> || looks_at_a_map<T> ||
-                                                is_part_of_constant<T>;
+inline constexpr bool outlives_its_expression =
+    std::is_lvalue_reference_v<Argument> || looks_at_a_map<T> || is_part_of_constant<T>;
 
 }  // namespace detail
 
@@ -108,9 +109,9 @@ OneHot one_hot(Numbers&& indices, Index cols) {
   return {IndexView(std::forward<Numbers>(indices)), cols};
 }
 
-// A look at a matrix that lies in memory, in either storage order or with any strides, or at one-hot rows that
-// are given by their indices: never a copy. What it looks at must outlive it, so it cannot be made from a
-// temporary matrix, a part of one, or an expression that would have to be computed.
+// A look at a matrix that lies in memory, in either storage order or with any strides, or at one-hot rows
+// that are given by their indices: never a copy. What it looks at must outlive it, so it cannot be made from
+// a temporary matrix, a part of one, or an expression that would have to be computed.
 template <class Scalar>
 class MatrixView {
   static_assert(std::same_as<Scalar, float> || std::same_as<Scalar, double>,
@@ -135,7 +136,11 @@ class MatrixView {
   }
 
   MatrixView(OneHot rows)
-      : rows_(rows.indices.size()), cols_(rows.cols), row_stride_(1), indices_(rows.indices), one_hot_(true) {}
+      : rows_(rows.indices.size()),
+        cols_(rows.cols),
+        row_stride_(1),
+        indices_(rows.indices),
+        one_hot_(true) {}
 
   // a matrix, or a map, block or transpose of one
   template <class Argument, class Expression = std::remove_cvref_t<Argument>>
@@ -156,8 +161,9 @@ class MatrixView {
       static_assert(detail::outlives_its_expression<Argument>,
                     "a view of a temporary would dangle: name the matrix, and write "
                     "std::as_const(matrix).transpose() for a part of it");
-      *this = MatrixView(A.data(), A.rows(), A.cols(), Expression::IsRowMajor ? A.outerStride() : A.innerStride(),
-                         Expression::IsRowMajor ? A.innerStride() : A.outerStride());
+      *this =
+          MatrixView(A.data(), A.rows(), A.cols(), Expression::IsRowMajor ? A.outerStride() : A.innerStride(),
+                     Expression::IsRowMajor ? A.innerStride() : A.outerStride());
     }
   }
 
@@ -177,7 +183,8 @@ class MatrixView {
     if (group_ != 0 || one_hot_)
       detail::reject("MatrixView::matrix", "the rows lie in groups or are one-hot, expected two strides");
     using Stride = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
-    return Eigen::Map<const MatrixOf<Scalar>, 0, Stride>(data_, rows_, cols_, Stride(col_stride_, row_stride_));
+    return Eigen::Map<const MatrixOf<Scalar>, 0, Stride>(data_, rows_, cols_,
+                                                         Stride(col_stride_, row_stride_));
   }
 
  private:
@@ -200,12 +207,13 @@ MatrixView<Scalar> nchw(const Scalar* data, Index samples, Index channels, Index
 //   inputs:      (M*T) x fan_in,  row m*T + t: the input a of sample m at position t
 //   backprops:   (M*T) x fan_out, row m*T + t: the derivative d of the loss of sample m by its output z
 //   positions:   T, 1 for a fully connected layer, the number of output pixels for a convolution (whose input
-//                rows are patches), of tokens for a layer of a language model, the number of uses for a weight
-//                that is used several times
+//                rows are patches), of tokens for a layer of a language model, the number of uses for a
+//                weight that is used several times
 //   has_bias:    whether the bias is a parameter too
 //   elementwise: z = w * a + b, element by element: layer norm and batch norm, a being what is normalised;
 //                fan_in = fan_out
-//   offsets:     in the place of positions, where samples have different numbers of them: M + 1 numbers from 0
+//   offsets:     in the place of positions, where samples have different numbers of them: M + 1 numbers from
+//   0
 //                on, sample m in the rows offsets[m] to offsets[m + 1] - 1
 //   weight:      the address of W, or any other, where several layers share W (and b): traces with the same
 //                address are uses of one weight, and their gradients add up

@@ -12,8 +12,8 @@ namespace sagitta {
 // gradient_gram(J.transpose()).
 //   samples: M;  outputs: C
 //   backprop: backprop(output_backprops) runs a backward pass from these derivatives by the outputs, M x C in
-//     double (a MatrixOf<double>) or, where it takes no other, in float, and returns the layers' traces. It is
-//     called C times, as by gauss_newton_rank; see there.
+//     double (a MatrixOf<double>) or, where it takes no other, in float, and returns the layers' traces. It
+//     is called C times, as by gauss_newton_rank; see there.
 // Returns the kernel with its error: (M C) x (M C), row m*C + c for output c of sample m. C backward passes
 // and the cost of gram(layers) with M C samples. Memory: the backprops of all passes.
 template <class Backprop>

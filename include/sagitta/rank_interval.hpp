@@ -58,9 +58,9 @@ inline double normal_bound(double level) {
 // std::invalid_argument for a matrix that is not square, NaN or infinity, a threshold outside [0, 1], a level
 // outside (0, 1), replicates below 2. 3 * replicates ranks of matrices of at most 3M/4.
 template <class Derived, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval rank_interval(
-    const Eigen::MatrixBase<Derived>& K, double threshold, double level, Generator&& generator,
-    Index replicates = 60) {
+requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval
+rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold, double level, Generator&& generator,
+              Index replicates = 60) {
   constexpr const char* name = "rank_interval";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
@@ -116,8 +116,8 @@ requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> R
   return result;
 }
 template <class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval rank_interval(
-    const GradientGram& gram, Generator&& generator, const IntervalOptions& options = {}) {
+requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval
+rank_interval(const GradientGram& gram, Generator&& generator, const IntervalOptions& options = {}) {
   return rank_interval(gram, options.threshold, options.level, generator, options.replicates);
 }
 

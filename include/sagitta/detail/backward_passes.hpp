@@ -47,8 +47,8 @@ class BackwardPassesOf {
     for (const Layer& layer : layers_) {
       Use use = layer.use;
       use.inputs = use.inputs.repeated(passes_);
-      use.backprops = layer.is_single ? Factor(MatrixView<float>(layer.single))
-                                      : Factor(MatrixView<double>(layer.stack));
+      use.backprops =
+          layer.is_single ? Factor(MatrixView<float>(layer.single)) : Factor(MatrixView<double>(layer.stack));
       if (!layer.offsets.empty()) use.offsets = IndexView(layer.offsets);
       check(use, number, function_);
       add_use(weights, use, number++, function_);
@@ -73,7 +73,8 @@ class BackwardPassesOf {
       reject(function_, "layer ", number, " has ", use.samples(), " samples, expected ", samples_,
              ", as there are rows of probabilities; transposed?");
     if (use.backprops.one_hot())
-      reject(function_, "layer ", number, " has backprops that are one-hot, expected values (see transposed)");
+      reject(function_, "layer ", number,
+             " has backprops that are one-hot, expected values (see transposed)");
     if (pass_ == 0) {
       layers_.push_back({use, std::is_same_v<Scalar, float>, {}, {}, {}});
       if (use.offsets.size() > 0)

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-// Layer traces without their scalar type, checked, and put together by the weights that they share. What works
-// on them is compiled once, whichever types a program has.
+// Layer traces without their scalar type, checked, and put together by the weights that they share. What
+// works on them is compiled once, whichever types a program has.
 namespace sagitta::detail {
 
 // One side of a trace: its inputs or its backprops.
@@ -103,7 +103,8 @@ class AnyFactor {
 
   template <class Scalar>
   double largest_of(const char* function, const std::string& name) const {
-    if (group_ == period_) return largest_magnitude(map<Scalar>(0, period_, 0, cols_), function, name.c_str());
+    if (group_ == period_)
+      return largest_magnitude(map<Scalar>(0, period_, 0, cols_), function, name.c_str());
     Scalar largest = 0;
     for (Index row = 0; row < period_; row += group_) {
       const std::string of_sample = name + " of sample " + std::to_string(row / group_) + " at ";
@@ -127,7 +128,8 @@ struct Use {
   IndexView offsets;
   bool has_bias, elementwise, transposed;
   const void* weight;
-  double largest = 0;  // of |input backprop|: no entry of a gradient exceeds it by more than `positions` times
+  double largest =
+      0;  // of |input backprop|: no entry of a gradient exceeds it by more than `positions` times
 
   template <class Scalar>
   explicit Use(const LayerTrace<Scalar>& trace)
@@ -195,10 +197,10 @@ void check(Use& use, Index number, const char* function) {
   constexpr const char* hint = "; transposed? A row is a sample, or a position of one";
   if (use.positions < 1) fail(" has ", use.positions, " positions, expected 1 or more");
   if (rows != use.backprops.rows()) {
-    const bool fits = use.inputs.cols() == use.backprops.cols() || use.inputs.cols() == use.backprops.rows() ||
-                      use.backprops.cols() == rows;
-    fail(" has ", rows, " rows of inputs and ", use.backprops.rows(), " of backprops, expected the same number",
-         fits ? hint : "");
+    const bool fits = use.inputs.cols() == use.backprops.cols() ||
+                      use.inputs.cols() == use.backprops.rows() || use.backprops.cols() == rows;
+    fail(" has ", rows, " rows of inputs and ", use.backprops.rows(),
+         " of backprops, expected the same number", fits ? hint : "");
   }
   if (use.offsets.size() > 0) {
     const Index last = use.offsets.size() - 1;
@@ -258,12 +260,12 @@ std::vector<Weight> weights_of(const Layers& layers, const char* function) {
     if (number == 0) samples = use.samples();
     if (use.samples() != samples) {
       if (use.offsets.size() > 0)
-        reject(function, "layer ", number, " has ", use.offsets.size(), " offsets, expected ", samples + 1, " (",
-               samples, " samples)");
+        reject(function, "layer ", number, " has ", use.offsets.size(), " offsets, expected ", samples + 1,
+               " (", samples, " samples)");
       const Index expected = samples * use.positions;
       const bool fits = use.inputs.cols() == expected || use.backprops.cols() == expected;
-      reject(function, "layer ", number, " has ", use.inputs.rows(), " rows, expected ", expected, " (", samples,
-             " samples x ", use.positions, " positions)", fits ? "; transposed?" : "");
+      reject(function, "layer ", number, " has ", use.inputs.rows(), " rows, expected ", expected, " (",
+             samples, " samples x ", use.positions, " positions)", fits ? "; transposed?" : "");
     }
     add_use(weights, use, number, function);
     ++number;
@@ -281,13 +283,17 @@ void check_same_weights(const std::vector<Weight>& weights, const std::vector<We
            ", expected the same");
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const Weight &a = weights[i], &b = others[i];
+    if (a[0].left().cols() != b[0].left().cols() || a[0].right().cols() != b[0].right().cols())
+      reject(function, "weight ", i, " is ", a[0].left().cols(), " x ", a[0].right().cols(),
+             " in layers and ", b[0].left().cols(), " x ", b[0].right().cols(),
+             " in other_layers, expected the same");
     bool same = a.size() == b.size() && a[0].elementwise == b[0].elementwise;
     for (std::size_t u = 0; same && u < a.size(); ++u)
       same = a[u].has_bias == b[u].has_bias && a[u].transposed == b[u].transposed;
-    if (!same || a[0].left().cols() != b[0].left().cols() || a[0].right().cols() != b[0].right().cols())
-      reject(function, "weight ", i, " is ", a[0].left().cols(), " x ", a[0].right().cols(), " with ", a.size(),
-             " uses in layers, and ", b[0].left().cols(), " x ", b[0].right().cols(), " with ", b.size(),
-             " in other_layers, or they differ in bias, transposed or elementwise; expected the same");
+    if (!same)
+      reject(function, "the uses of weight ", i,
+             " differ between layers and other_layers in their number, in "
+             "has_bias, transposed or elementwise, expected the same");
   }
 }
 

@@ -232,7 +232,8 @@ struct SortedRows {
     const Factor& indices = use.inputs.one_hot() ? use.inputs : use.backprops;
     rows.reserve(static_cast<std::size_t>(indices.rows()));
     for (Index m = 0; m < use.samples(); ++m)
-      for (Index row = use.first(m); row < use.first(m + 1); ++row) rows.push_back({indices.index(row), m, row});
+      for (Index row = use.first(m); row < use.first(m + 1); ++row)
+        rows.push_back({indices.index(row), m, row});
     std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
       return a.index != b.index ? a.index < b.index : a.row < b.row;
     });
@@ -267,8 +268,8 @@ void add_matched(const Weight& one, const Weight& other, GramBlock block) {
   std::vector<Index> left_samples, right_samples;
   MatrixOf<double> left_sums, right_sums, products;
   std::size_t l = 0, r = 0;
-  const auto add = [&](const std::vector<Index>& rows, const MatrixOf<double>& V, const std::vector<Index>& cols,
-                       const MatrixOf<double>& W, bool same) {
+  const auto add = [&](const std::vector<Index>& rows, const MatrixOf<double>& V,
+                       const std::vector<Index>& cols, const MatrixOf<double>& W, bool same) {
     const auto m = static_cast<Index>(rows.size()), n = static_cast<Index>(cols.size());
     const bool few = m * n < 64;
     if (!few)
@@ -304,9 +305,9 @@ inline bool structured_is_cheaper(const Weight& one, const Weight& other) {
   for (const Weight* weight : {&one, &other})
     for (const Use& use : *weight) rows += static_cast<double>(use.inputs.rows()) / 2;
   const Use& use = one.front();
-  const double T = rows / (std::max)(M, 1.0), numbers = static_cast<double>(use.left().cols()) *
-                                                        static_cast<double>(use.right().cols()) +
-                                                    (use.has_bias ? static_cast<double>(use.backprops.cols()) : 0);
+  const double T = rows / (std::max)(M, 1.0),
+               numbers = static_cast<double>(use.left().cols()) * static_cast<double>(use.right().cols()) +
+                         (use.has_bias ? static_cast<double>(use.backprops.cols()) : 0);
   return M * T * T * (width(use.inputs) + width(use.backprops)) <= numbers * (M + T);
 }
 

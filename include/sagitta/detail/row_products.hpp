@@ -21,7 +21,9 @@ struct RowPanels {
     for (Index I = 0; I < panels; ++I) {
       const Index n = (std::min)(height, rows - I * height);
       copy(I * height, n, at(I));
-      Eigen::Map<MatrixOf<double, height, Eigen::Dynamic>>(at(I), height, count).bottomRows(height - n).setZero();
+      Eigen::Map<MatrixOf<double, height, Eigen::Dynamic>>(at(I), height, count)
+          .bottomRows(height - n)
+          .setZero();
     }
   }
   // X: any expression with coefficients in memory; columns first to first + count
@@ -37,13 +39,13 @@ struct RowPanels {
   const double* at(Index I) const { return values.data() + I * height * depth; }
 };
 
-// The products of m rows with n others, of `cols` numbers each, in the leading m x n of `out`, which is padded
-// to whole panels; where `symmetric`, the rows are the same and only the lower triangle is computed.
+// The products of m rows with n others, of `cols` numbers each, in the leading m x n of `out`, which is
+// padded to whole panels; where `symmetric`, the rows are the same and only the lower triangle is computed.
 // pack(panels, right, first, count) packs columns of the rows on the left, or of those on the right. m n cols
 // operations, times two where not symmetric.
 template <class Pack>
-void panel_products(Index m, Index n, Index cols, bool symmetric, RowPanels (&scratch)[2], MatrixOf<double>& out,
-                    Index threads, const Pack& pack) {
+void panel_products(Index m, Index n, Index cols, bool symmetric, RowPanels (&scratch)[2],
+                    MatrixOf<double>& out, Index threads, const Pack& pack) {
   constexpr Index height = RowPanels::height, depth = RowPanels::depth;
   constexpr Index smallest_shared_gram = 400;  // panel pairs: below, threads cost more than they bring
   const Index high = (m + height - 1) / height, wide = (n + height - 1) / height;
