@@ -166,8 +166,7 @@ requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
   const int exponent = detail::exponent_of(largest);
   detail::BackwardPasses passes(C - 1, M, name);
   for (Index k = 0; k < C - 1; ++k)
-    passes.add(detail::traces_of(
-        backprop,
+    passes.add(backprop(
         MatrixOf<Scalar>(detail::softmax_factor_columns(p, tails, k, exponent).template cast<Scalar>())));
   return detail::gradient_rank(detail::gradient_gram_of(passes.weights(), threads), threshold, threads, name);
 }

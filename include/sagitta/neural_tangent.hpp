@@ -11,12 +11,12 @@ namespace sagitta {
 // parameters (Jacot, Gabriel and Hongler 2018), for a code that has a backward pass. From a Jacobian it is
 // gradient_gram(J.transpose()).
 //   samples: M;  outputs: C
-//   backprop: backprop(output_backprops) runs a backward pass from these derivatives by the outputs, M x C in
-//     double (a MatrixOf<double>) or, where it takes no other, in float, and returns the layers' traces. It
+//   backprop: backprop(output_backprops) runs a backward pass from these derivatives by the outputs, M x C (a
+//     MatrixOf<double>; for a code in float, neural_tangent_gram<float>), and returns the layers' traces. It
 //     is called C times, as by gauss_newton_rank; see there.
 // Returns the kernel with its error: (M C) x (M C), row m*C + c for output c of sample m. C backward passes
 // and the cost of gram(layers) with M C samples. Memory: the backprops of all passes.
-template <class Backprop>
+template <class Scalar = double, class Backprop>
 GradientGram neural_tangent_gram(Index samples, Index outputs, Backprop&& backprop, Index threads = 1) {
   constexpr const char* name = "neural_tangent_gram";
   detail::check_threads(threads, name);
@@ -25,9 +25,9 @@ GradientGram neural_tangent_gram(Index samples, Index outputs, Backprop&& backpr
   if (samples == 0 || outputs == 0) return {};
   detail::BackwardPasses passes(outputs, samples, name);
   for (Index c = 0; c < outputs; ++c) {
-    MatrixOf<double> rows = MatrixOf<double>::Zero(samples, outputs);
+    MatrixOf<Scalar> rows = MatrixOf<Scalar>::Zero(samples, outputs);
     rows.col(c).setOnes();
-    passes.add(detail::traces_of(backprop, rows));
+    passes.add(backprop(rows));
   }
   const GradientGram by_pass = detail::gradient_gram_of(passes.weights(), threads);
   const auto place = [&](Index i) { return i % outputs * samples + i / outputs; };

@@ -1,21 +1,9 @@
 #pragma once
 
-#include <concepts>
 #include <sagitta/gram.hpp>
 #include <vector>
 
 namespace sagitta::detail {
-
-// The traces that a backward pass from `rows` gives, which is handed on as the type that the function takes.
-template <class Backprop, class Scalar>
-auto traces_of(Backprop& backprop, const MatrixOf<Scalar>& rows) {
-  if constexpr (std::invocable<Backprop&, const MatrixOf<Scalar>&>)
-    return backprop(rows);
-  else if constexpr (std::invocable<Backprop&, const MatrixOf<double>&>)
-    return backprop(MatrixOf<double>(rows.template cast<double>()));
-  else
-    return backprop(MatrixOf<float>(rows.template cast<float>()));
-}
 
 // Several backward passes of the same M samples after one forward pass, put together as one set of samples:
 // pass k of sample m is sample k M + m. Backprops are copied, inputs looked at where the last pass left them.
