@@ -6,7 +6,7 @@
 #include <cmath>
 #include <sagitta/detail/random.hpp>
 #include <sagitta/effective_rank.hpp>
-#include <sagitta/gram.hpp>
+#include <sagitta/gradient_gram.hpp>
 
 // The Fisher information of a softmax classifier (the paper, sections 4.1 and C.2), F = sum_m g_m g_m^T over
 // per-sample gradients g_m of the cross-entropy. With the labels of the data it is the empirical Fisher, the
@@ -43,8 +43,8 @@ void check_probabilities(const Eigen::MatrixBase<Derived>& p, const char* functi
 // Softmax by rows: M x C logits -> M x C probabilities, in the scalar of the logits. Any finite logits are
 // right: the largest of a row is subtracted first. Throws std::invalid_argument for NaN or infinity.
 template <class Derived>
-MatrixOf<typename Derived::Scalar> softmax(const Eigen::MatrixBase<Derived>& logits) {
-  MatrixOf<typename Derived::Scalar> p = logits;
+MatrixOf<detail::RealOf<Derived>> softmax(const Eigen::MatrixBase<Derived>& logits) {
+  MatrixOf<detail::RealOf<Derived>> p = detail::in_memory(logits);
   detail::largest_magnitude(p, "softmax", "logits");
   if (p.size() == 0) return p;
   p.colwise() -= p.rowwise().maxCoeff().eval();
@@ -55,10 +55,12 @@ MatrixOf<typename Derived::Scalar> softmax(const Eigen::MatrixBase<Derived>& log
 
 // One label a row, drawn from the row's distribution; for the sampled-label Fisher.
 //   probabilities: M x C, rows that sum to 1
-//   generator: any standard generator; the labels depend on its state alone, on every platform
+//   generator: any standard generator, a temporary one too; the labels depend on its state alone, on every
+//     platform
 // Returns M labels in [0, C). Throws std::invalid_argument for rows that are no distributions. O(M C).
-template <class Derived, std::uniform_random_bit_generator Generator>
-Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, Generator& generator) {
+template <class Derived, class Generator>
+requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> Eigen::VectorXi sample_labels(
+    const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator) {
   const auto& p = detail::in_memory(probabilities);
   detail::check_probabilities(p, "sample_labels");
   Eigen::VectorXi labels(p.rows());
@@ -77,76 +79,108 @@ Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, G
   return labels;
 }
 
-// Derivatives of the summed cross-entropy by the logits, p - onehot(label): the backprops of the last layer.
-//   probabilities: M x C;  labels: M whole numbers in [0, C)
-// Returns M x C. Throws std::invalid_argument for rows that are no distributions and labels out of range.
-template <class Derived, class Labels>
-MatrixOf<typename Derived::Scalar> cross_entropy_backprops(const Eigen::MatrixBase<Derived>& probabilities,
-                                                           const Eigen::DenseBase<Labels>& labels) {
-  static_assert(std::is_integral_v<typename Labels::Scalar>, "labels are whole numbers");
-  MatrixOf<typename Derived::Scalar> backprops = probabilities;
-  detail::check_probabilities(backprops, "cross_entropy_backprops");
-  detail::check_size(labels.size(), backprops.rows(), "cross_entropy_backprops", "labels");
+namespace detail {
+
+template <class Derived>
+MatrixOf<RealOf<Derived>> cross_entropy_backprops(const Eigen::MatrixBase<Derived>& probabilities,
+                                                  IndexView labels) {
+  MatrixOf<RealOf<Derived>> backprops = in_memory(probabilities);
+  check_probabilities(backprops, "cross_entropy_backprops");
+  check_size(labels.size(), backprops.rows(), "cross_entropy_backprops", "labels");
   for (Index m = 0; m < backprops.rows(); ++m) {
-    const auto label = static_cast<Index>(labels.derived().coeff(m));
+    const Index label = labels[m];
     if (label < 0 || label >= backprops.cols())
-      detail::reject("cross_entropy_backprops", "label ", m, " is ", label, ", expected 0 to ",
-                     backprops.cols() - 1);
+      reject("cross_entropy_backprops", "label ", m, " is ", label, ", expected 0 to ", backprops.cols() - 1);
     backprops(m, label) -= 1;
   }
   return backprops;
 }
 
+}  // namespace detail
+
+// Derivatives of the summed cross-entropy by the logits, p - onehot(label): the backprops of the last layer.
+//   probabilities: M x C
+//   labels: M whole numbers in [0, C), of any integer type: any Eigen expression, a std::vector, a span, ...
+// Returns M x C. Throws std::invalid_argument for rows that are no distributions and labels out of range.
+template <class Derived, class Labels>
+MatrixOf<detail::RealOf<Derived>> cross_entropy_backprops(const Eigen::MatrixBase<Derived>& probabilities,
+                                                          const Labels& labels) {
+  if constexpr (!detail::is_eigen<Labels>) {
+    return detail::cross_entropy_backprops(probabilities, IndexView(labels));
+  } else if constexpr (!std::is_integral_v<typename Labels::Scalar>) {
+    static_assert(std::is_integral_v<typename Labels::Scalar>, "labels are whole numbers");
+    return {};
+  } else {
+    const auto& numbers = detail::value_of(labels);
+    return detail::cross_entropy_backprops(probabilities, IndexView(numbers));
+  }
+}
+
 namespace detail {
 
-// rank K, the Gram matrix of `parameters` x M gradients, known to within `error`
+// rank K, the Gram matrix of gradients
 template <class = void>
-EffectiveRank gradient_rank(const MatrixOf<double>& K, Index parameters, double error, double threshold,
-                            Index threads) {
-  check_threshold(threshold, "fisher_rank");
-  EffectiveRank result = symmetric_rank(K, threshold, error, true, threads, "fisher_rank");
-  result.max_rank = (std::min)(K.rows(), parameters);
+EffectiveRank gradient_rank(const GradientGram& gram, double threshold, Index threads, const char* function) {
+  check_threshold(threshold, function);
+  EffectiveRank result = symmetric_rank(gram.matrix(), threshold, gram.error(), true, threads, function);
+  result.max_rank = gram.max_rank();
   for (Index* bound : {&result.rank, &result.lower, &result.upper})
     *bound = (std::min)(*bound, result.max_rank);
   return result;
 }
 
+// Whether G, in the place of gradients, is a Gram matrix instead: symmetric to the bit, not diagonal.
+template <class Derived>
+bool is_gram(const Eigen::MatrixBase<Derived>& G) {
+  if (G.rows() != G.cols()) return false;
+  bool diagonal = true;
+  for (Index j = 0; j < G.cols(); ++j) {
+    if (G(j, j) < 0) return false;
+    for (Index i = 0; i < j; ++i) {
+      if (G(i, j) != G(j, i)) return false;
+      diagonal = diagonal && G(i, j) == 0;
+    }
+  }
+  return !diagonal;
+}
+
 }  // namespace detail
 
-// The effective rank of the Fisher of M samples, from their layer traces; max_rank is min(M, parameters). The
-// rounding of the Gram matrix is in the bracket. Cost and errors: those of gram(layers) and
-// symmetric_effective_rank.
-template <LayerTraceRange Layers>
+// The effective rank of the Fisher of M samples, from their Gram matrix; max_rank is min(M, parameters). The
+// rounding of the Gram matrix is in the bracket. Throws std::invalid_argument for NaN or infinity, a
+// threshold outside [0, 1] and threads below 1. Cost: that of symmetric_effective_rank.
+template <class = void>
+EffectiveRank fisher_rank(const GradientGram& gram, double threshold = 0.99, Index threads = 1) {
+  return detail::gradient_rank(gram, threshold, threads, "fisher_rank");
+}
+
+// The same from layer traces. Cost and errors: those of gram(layers), too.
+template <LayerTraces Layers>
 EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99, Index threads = 1) {
-  const MatrixOf<double> K = gram(layers, threads);
-  Index parameters = 0, widest = 1, positions = 1;
-  for (const auto& layer : layers) {
-    parameters += layer.parameters();
-    widest = (std::max)(widest, layer.positions * (layer.inputs.cols() + layer.backprops.cols()));
-    positions = (std::max)(positions, layer.positions);
-  }
-  double size = K.trace();  // with one position nothing cancels
-  if (positions > 1) {
-    size = 0;
-    for (const auto& layer : layers) size += detail::uncancelled_trace(layer);
-  }
-  const double error = 4 * std::sqrt(static_cast<double>(widest)) * epsilon * size;
-  return detail::gradient_rank(K, parameters, error, threshold, threads);
+  detail::check_threshold(threshold, "fisher_rank");
+  return fisher_rank(gradient_gram(layers, threads), threshold, threads);
 }
 
 // The same from the gradients themselves, of any scale.
-//   G: d x M, a column is the gradient of one sample
+//   G: d x M, a column is the gradient of one sample. (A Gram matrix, which has the shape of gradients too,
+//   is
+//     refused where it can be told: square and symmetric to the bit.)
 // Cost and errors: those of gram(G) and symmetric_effective_rank. Copies G only where its squares would leave
 // the range of double.
 template <class Derived>
 EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold = 0.99, Index threads = 1) {
+  detail::check_threshold(threshold, "fisher_rank");
   const auto& gradients = detail::in_memory(G);
   const double largest = detail::largest_magnitude(gradients, "fisher_rank", "G");
+  if (detail::is_gram(gradients))
+    detail::reject("fisher_rank",
+                   "G is symmetric, as a Gram matrix is, expected gradients, a column a sample; "
+                   "gradient_gram(layers) and GradientGram(K, error, parameters) have a rank, too");
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
-  const MatrixOf<double> K = squares_fit
-                                 ? gram(gradients, threads)
-                                 : gram(detail::scaled(gradients, "fisher_rank", "G").matrix, threads);
-  return detail::gradient_rank(K, G.rows(), gram_error(K, std::max<Index>(1, G.rows())), threshold, threads);
+  return fisher_rank(squares_fit
+                         ? gradient_gram(gradients, threads)
+                         : gradient_gram(detail::scaled(gradients, "fisher_rank", "G").matrix, threads),
+                     threshold, threads);
 }
 
 }  // namespace sagitta

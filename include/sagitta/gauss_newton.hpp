@@ -2,6 +2,7 @@
 
 #include <sagitta/detail/language.hpp>
 
+#include <sagitta/detail/backward_passes.hpp>
 #include <sagitta/fisher.hpp>
 
 // The Gauss-Newton matrix of softmax cross-entropy (the paper, section C.2),
@@ -43,9 +44,10 @@ void fill_softmax_factor(const Vector& p, Factor&& L) {
 // p is no distribution. O(C^2).
 template <class Derived>
 MatrixOf<double> softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p) {
-  const Eigen::VectorXd values = p.derived().reshaped().template cast<double>();
+  const Eigen::VectorXd values = detail::in_memory(p).reshaped().template cast<double>();
   if (values.size() == 0) detail::reject("softmax_hessian_factor", "p is empty, expected a distribution");
-  Eigen::Matrix<typename Derived::Scalar, 1, Eigen::Dynamic> row = p.derived().reshaped().transpose();
+  const Eigen::Matrix<detail::RealOf<Derived>, 1, Eigen::Dynamic> row =
+      detail::in_memory(p).reshaped().transpose();
   detail::check_probabilities(row, "softmax_hessian_factor");
   MatrixOf<double> L(values.size(), values.size() - 1);
   detail::fill_softmax_factor(values, L);
@@ -106,6 +108,67 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   B = detail::scaled(B, name, "J").matrix;
   const MatrixOf<double> K = n == P ? detail::row_gram(B.transpose(), threads) : detail::row_gram(B, threads);
   return detail::symmetric_rank(K, threshold, gram_error(K, (std::max)(P, M * columns)), true, threads, name);
+}
+
+namespace detail {
+
+// Column k of the factors of all samples, as rows: M x C, times 2^-exponent.
+//   tails: M x C, tails(m, j) = p_m,j+1 + ... + p_m,C
+template <class Derived>
+MatrixOf<double> softmax_factor_columns(const Eigen::MatrixBase<Derived>& p, const MatrixOf<double>& tails,
+                                        Index k, int exponent) {
+  MatrixOf<double> rows = MatrixOf<double>::Zero(p.rows(), p.cols());
+  for (Index m = 0; m < p.rows(); ++m) {
+    const double tail = tails(m, k), pk = static_cast<double>(p(m, k));
+    if (!(tail > 0)) continue;
+    const double share = std::ldexp(std::sqrt(pk / (tail + pk)), -exponent), root = std::sqrt(tail);
+    rows(m, k) = share * root;
+    for (Index i = k + 1; i < p.cols(); ++i) rows(m, i) = -(static_cast<double>(p(m, i)) / root) * share;
+  }
+  return rows;
+}
+
+}  // namespace detail
+
+// The effective rank of the Gauss-Newton matrix for a code that has a backward pass, and no Jacobian.
+//   probabilities: M x C
+//   backprop: backprop(logit_backprops) runs a backward pass from these derivatives by the logits, M x C in
+//     the scalar of the probabilities (a MatrixOf<float> or MatrixOf<double>, by columns), and returns the
+//     layers' traces, a range of LayerTrace with M samples. It is called C - 1 times, each time for the same
+//     forward pass; what the traces look at need only last until the next call, but the inputs until the end.
+//   threads: as for symmetric_effective_rank
+// max_rank is min(P, M (C - 1)). Probabilities that are saturated, and give tiny backprops, are right;
+// rounding is in the bracket. Throws std::invalid_argument for rows that are no distributions, a threshold
+// outside [0, 1], as gram(layers) does, and where the passes differ in their layers. C - 1 backward passes,
+// and the cost of gram(layers) and of a rank with M (C - 1) samples. Memory: the backprops of all passes.
+template <class Derived, class Backprop>
+requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
+    gauss_newton_rank(const Eigen::MatrixBase<Derived>& probabilities, Backprop&& backprop,
+                      double threshold = 0.99, Index threads = 1) {
+  constexpr const char* name = "gauss_newton_rank";
+  detail::check_threshold(threshold, name);
+  detail::check_threads(threads, name);
+  const auto& p = detail::in_memory(probabilities);
+  using Scalar = detail::RealOf<Derived>;
+  detail::check_probabilities(p, name);
+  const Index M = p.rows(), C = p.cols();
+  if (M == 0 || C < 2) return {};
+  MatrixOf<double> tails = MatrixOf<double>::Zero(M, C);
+  double largest = 0;  // of all factors, by whose power of two the passes are scaled
+  for (Index j = C - 2; j >= 0; --j)
+    for (Index m = 0; m < M; ++m) {
+      tails(m, j) = tails(m, j + 1) + static_cast<double>(p(m, j + 1));
+      if (tails(m, j) > 0)
+        largest = (std::max)(
+            largest, std::sqrt(static_cast<double>(p(m, j)) / (tails(m, j) + static_cast<double>(p(m, j)))) *
+                         std::sqrt(tails(m, j)));
+    }
+  const int exponent = detail::exponent_of(largest);
+  detail::BackwardPasses passes(C - 1, M, name);
+  for (Index k = 0; k < C - 1; ++k)
+    passes.add(backprop(
+        MatrixOf<Scalar>(detail::softmax_factor_columns(p, tails, k, exponent).template cast<Scalar>())));
+  return detail::gradient_rank(detail::gradient_gram_of(passes.weights(), threads), threshold, threads, name);
 }
 
 }  // namespace sagitta

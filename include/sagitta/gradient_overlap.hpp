@@ -6,6 +6,7 @@
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/scaling.hpp>
 #include <sagitta/detail/spectral_measure.hpp>
+#include <sagitta/gradient_gram.hpp>
 #include <sagitta/spectral_density.hpp>
 
 // How much of the gradient lies in the top subspace of the Hessian (the paper, section 6.2 and Figure 5):
@@ -109,6 +110,12 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
   if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
     result.value = (std::min)(square / std::sqrt(whole * cube), 1.0);
   return result;
+}
+
+// The same from a Gram matrix with its error.
+template <class = void>
+Overlap gradient_gram_overlap(const GradientGram& gram, double threshold = 0.99) {
+  return gradient_gram_overlap(gram.matrix(), threshold, gram.error());
 }
 
 // An overlap by products alone.
