@@ -269,7 +269,8 @@ struct DensityCurve {
 // neighbours, and the tails beyond the grid (6 widths past the outer nodes) count to its ends. So sum y dx =
 // 1 and sum x y dx is the mean of the nodes whatever the width, and the variance is larger than that of the
 // nodes by width^2 and at most dx^2 / 4 (dx^2 / 6 where the width exceeds dx). Throws std::invalid_argument
-// for other points or width. O(points * nodes).
+// for other points or width, and where the width or the grid's steps drown in the rounding of the nodes, the
+// nodes in that of the grid, or one leaves the range of double. O(points * nodes).
 template <class = void>
 DensityCurve density_curve(const SpectralDensity& density, double width, Index points = 512) {
   if (!detail::is_finite(width) || width <= 0)
@@ -278,8 +279,15 @@ DensityCurve density_curve(const SpectralDensity& density, double width, Index p
   DensityCurve curve{Eigen::VectorXd::Zero(points), Eigen::VectorXd::Zero(points)};
   if (density.nodes.size() == 0) return curve;
   const double low = density.nodes.minCoeff() - 6 * width, high = density.nodes.maxCoeff() + 6 * width;
-  curve.x = Eigen::VectorXd::LinSpaced(points, low, high);
   const double step = (high - low) / static_cast<double>(points - 1);
+  const double furthest = density.nodes.cwiseAbs().maxCoeff();
+  const double least = 4 * epsilon * (std::max)(std::abs(low), std::abs(high));  // that x and nodes can tell
+  if (!detail::is_finite((high - low) / width) || !detail::is_finite(1 / step) || step <= least ||
+      width <= least || (furthest > 0 && width * epsilon > furthest))
+    detail::reject("density_curve", "width is ", width, " and points ", points,
+                   ", expected a width and steps of the grid that doubles can tell beside nodes from ",
+                   density.nodes.minCoeff(), " to ", density.nodes.maxCoeff());
+  curve.x = Eigen::VectorXd::LinSpaced(points, low, high);
   // the integral of the normal distribution function
   const auto integral = [](double z) {
     return z * std::erfc(-z * std::numbers::sqrt2 / 2) / 2 +
@@ -340,13 +348,12 @@ EstimatedRank estimated_effective_rank(const Op& op, double threshold, Generator
   const auto size = static_cast<double>(n);
   const detail::Quadrature rule = detail::spectrum_rule(process, process.steps);
   const detail::Crossing whole = detail::crossing(rule, size, threshold);
-  const auto half = detail::spectrum_rule(process, (std::max<Index>)(1, process.steps / 2));
   EstimatedRank result{whole.rank, 2 * whole.rank_deviation, process.steps};
   const auto moved = [&](const detail::Crossing& other) {
     result.drift = (std::max)(result.drift, std::abs(other.rank - whole.rank));
   };
-  moved(detail::crossing(half, size, threshold));
-  moved(detail::crossing(detail::spectrum_rule(process, process.steps - 1), size, threshold));
+  for (const Index fewer : {process.steps - 1, process.steps / 2, (process.steps - 1) / 2})
+    if (fewer > 0) moved(detail::crossing(detail::spectrum_rule(process, fewer), size, threshold));
   for (const double sign : {-2.0, 2.0})
     moved(detail::crossing(rule, size, std::clamp(threshold + sign * whole.share_deviation, 0.0, 1.0)));
   return result;
