@@ -263,9 +263,9 @@ class WassersteinPenalty {
   template <class Theta>
   double furthest(const Eigen::DenseBase<Theta>& theta) const {
     if (sorted_.size() == 0) return 0;
-    return (std::max)(
-        static_cast<double>(theta.maxCoeff()) - static_cast<double>(sorted_[0]),
-        static_cast<double>(sorted_[sorted_.size() - 1]) - static_cast<double>(theta.minCoeff()));
+    const auto& t = detail::in_memory(theta);
+    return (std::max)(static_cast<double>(t.maxCoeff()) - static_cast<double>(sorted_[0]),
+                      static_cast<double>(sorted_[sorted_.size() - 1]) - static_cast<double>(t.minCoeff()));
   }
   template <class Theta, class Gradient, class Store>
   double write(const Eigen::DenseBase<Theta>& theta, double strength, double scale, Gradient& gradient,

@@ -130,7 +130,8 @@ class OrderStatistics {
   // O(n log n) at worst; 8 (float) or 12 bytes of scratch an element.
   template <class Visit>
   void match(const Scalar* values, Index n, const Scalar* sorted, const char* function, Visit visit) {
-    if (n > Index{0xFFFFFFFF}) reject(function, "theta has ", n, " elements, expected fewer than 2^32");
+    if (static_cast<std::uint64_t>(n) > 0xFFFFFFFF)
+      reject(function, "theta has ", n, " elements, expected fewer than 2^32");
     if (!all_finite(values, n))
       for (Index i = 0; i < n; ++i)
         if (!is_finite(values[i]))

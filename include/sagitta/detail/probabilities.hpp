@@ -23,7 +23,7 @@ void check_probabilities(const Eigen::MatrixBase<Derived>& p, double sum_error, 
       sum += value;
     }
     if (std::abs(sum - 1) > slack)
-      reject(function, "row ", m, " of probabilities sums to ", sum, ", expected 1 within ", slack);
+      reject(function, "row ", m, " of probabilities sums to ", sum, ", expected 1");
   }
 }
 
