@@ -183,4 +183,22 @@ EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold 
                      threshold, threads);
 }
 
+// The same with options by name.
+template <class Gradients>
+requires(LayerTraces<Gradients> || std::same_as<Gradients, GradientGram> ||
+         detail::is_eigen<Gradients>) EffectiveRank
+    fisher_rank(const Gradients& gradients, const RankOptions& options) {
+  constexpr const char* name = "fisher_rank";
+  detail::check_input_error(options.input_error, name);
+  detail::check_threshold(options.threshold, name);
+  if (options.input_error == 0) return fisher_rank(gradients, options.threshold, options.threads);
+  GradientGram gram;
+  if constexpr (std::same_as<Gradients, GradientGram>)
+    gram = gradients;
+  else
+    gram = gradient_gram(gradients, options.threads);
+  return fisher_rank(GradientGram(gram.matrix(), gram.error() + options.input_error, gram.parameters()),
+                     options.threshold, options.threads);
+}
+
 }  // namespace sagitta

@@ -110,6 +110,13 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   return detail::symmetric_rank(K, threshold, gram_error(K, (std::max)(P, M * columns)), true, threads, name);
 }
 
+template <class Derived, class Probabilities>
+EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
+                                const Eigen::MatrixBase<Probabilities>& probabilities,
+                                const RankOptions& options) {
+  return gauss_newton_rank(J, probabilities, options.threshold, options.threads);
+}
+
 namespace detail {
 
 // Column k of the factors of all samples, as rows: M x C, times 2^-exponent.
@@ -169,6 +176,13 @@ requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
     passes.add(backprop(
         MatrixOf<Scalar>(detail::softmax_factor_columns(p, tails, k, exponent).template cast<Scalar>())));
   return detail::gradient_rank(detail::gradient_gram_of(passes.weights(), threads), threshold, threads, name);
+}
+
+template <class Derived, class Backprop>
+requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
+    gauss_newton_rank(const Eigen::MatrixBase<Derived>& probabilities, Backprop&& backprop,
+                      const RankOptions& options) {
+  return gauss_newton_rank(probabilities, backprop, options.threshold, options.threads);
 }
 
 }  // namespace sagitta

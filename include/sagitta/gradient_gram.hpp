@@ -74,7 +74,7 @@ double rounding_of(const std::vector<Weight>& weights, const MatrixOf<double>& K
     size = 0;
     for (const Weight& weight : weights) size += uncancelled_trace(weight);
   }
-  return 4 * std::sqrt(static_cast<double>(widest)) * epsilon * size;
+  return product_rounding(widest, size);
 }
 
 template <class = void>

@@ -112,6 +112,11 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
   return result;
 }
 
+template <class Derived>
+Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, const RankOptions& options) {
+  return gradient_gram_overlap(K, options.threshold, options.input_error);
+}
+
 // The same from a Gram matrix with its error.
 template <class = void>
 Overlap gradient_gram_overlap(const GradientGram& gram, double threshold = 0.99) {
