@@ -129,21 +129,6 @@ EffectiveRank gradient_rank(const GradientGram& gram, double threshold, Index th
   return result;
 }
 
-// Whether G, in the place of gradients, is a Gram matrix instead: symmetric to the bit, not diagonal.
-template <class Derived>
-bool is_gram(const Eigen::MatrixBase<Derived>& G) {
-  if (G.rows() != G.cols()) return false;
-  bool diagonal = true;
-  for (Index j = 0; j < G.cols(); ++j) {
-    if (G(j, j) < 0) return false;
-    for (Index i = 0; i < j; ++i) {
-      if (G(i, j) != G(j, i)) return false;
-      diagonal = diagonal && G(i, j) == 0;
-    }
-  }
-  return !diagonal;
-}
-
 }  // namespace detail
 
 // The effective rank of the Fisher of M samples, from their Gram matrix; max_rank is min(M, parameters). The
@@ -164,7 +149,7 @@ EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99, Index t
 // The same from the gradients themselves, of any scale.
 //   G: d x M, a column is the gradient of one sample. (A Gram matrix, which has the shape of gradients too,
 //   is
-//     refused where it can be told: square and symmetric to the bit.)
+//     refused where it can be told: square, and symmetric but for rounding.)
 // Cost and errors: those of gram(G) and symmetric_effective_rank. Copies G only where its squares would leave
 // the range of double.
 template <class Derived>
@@ -172,10 +157,7 @@ EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold 
   detail::check_threshold(threshold, "fisher_rank");
   const auto& gradients = detail::in_memory(G);
   const double largest = detail::largest_magnitude(gradients, "fisher_rank", "G");
-  if (detail::is_gram(gradients))
-    detail::reject("fisher_rank",
-                   "G is symmetric, as a Gram matrix is, expected gradients, a column a sample; "
-                   "gradient_gram(layers) and GradientGram(K, error, parameters) have a rank, too");
+  detail::refuse_gram(gradients, "fisher_rank");
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
   return fisher_rank(squares_fit
                          ? gradient_gram(gradients, threads)
