@@ -260,4 +260,11 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   return result;
 }
 
+template <SymmetricOperator Op, class Vector, class Generator>
+requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> EstimatedOverlap
+gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, Generator&& generator,
+                         const EstimateOptions& options = {}) {
+  return gradient_hessian_overlap(op, g, options.threshold, generator, options.steps);
+}
+
 }  // namespace sagitta

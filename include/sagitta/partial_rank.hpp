@@ -188,4 +188,16 @@ EffectiveRank partial_effective_rank(const Eigen::MatrixBase<Derived>& K, double
   return symmetric_effective_rank(lower, threshold);
 }
 
+// The options of a partial decomposition by name.
+struct PartialRankOptions {
+  double threshold = 0.99;
+  Index max_steps = 0;  // of Lanczos; 0: as above
+};
+template <SymmetricOperator Op, class Generator>
+requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> EffectiveRank
+partial_effective_rank(const Op& op, double trace, double frobenius, Generator&& generator,
+                       const PartialRankOptions& options = {}) {
+  return partial_effective_rank(op, trace, frobenius, options.threshold, generator, options.max_steps);
+}
+
 }  // namespace sagitta

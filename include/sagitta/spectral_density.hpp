@@ -311,4 +311,15 @@ EstimatedRank estimated_effective_rank(const Op& op, double threshold, Generator
   return {estimate, std::abs(estimate - rank(std::max<Index>(1, process.steps / 2))), process.steps};
 }
 
+// The options of an estimate by name.
+struct EstimateOptions {
+  double threshold = 0.99;
+  Index steps = 320;  // of Lanczos
+};
+template <SymmetricOperator Op, class Generator>
+requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> EstimatedRank
+estimated_effective_rank(const Op& op, Generator&& generator, const EstimateOptions& options = {}) {
+  return estimated_effective_rank(op, options.threshold, generator, options.steps);
+}
+
 }  // namespace sagitta
