@@ -43,7 +43,7 @@ TEST_CASE("training codes: dense layers as they lie in memory") {
     CHECK(near(sagitta::gram(dense), G));
   }
   {  // samples in columns: Armadillo, MiniDNN
-    const MatrixXd xt = x.transpose(), dt = d.transpose();
+    const sagitta::MatrixOf<double> xt = x.transpose(), dt = d.transpose();
     const LayerTrace<double> dense{.inputs = xt.transpose(), .backprops = dt.transpose()};
     CHECK(near(sagitta::gram(dense), G));
     const double *x_memory = xt.data(), *d_memory = dt.data();
