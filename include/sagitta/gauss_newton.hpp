@@ -36,6 +36,11 @@ void fill_softmax_factor(const Vector& p, Factor&& L) {
   }
 }
 
+// the error of a Jacobian is none of the Gauss-Newton matrix
+inline void check_no_input_error(const RankOptions& options, const char* function) {
+  if (options.input_error != 0) reject(function, "input_error is ", options.input_error, ", expected 0");
+}
+
 }  // namespace detail
 
 // L with L L^T = diag(p) - p p^T, the Hessian of the cross-entropy by the logits.
@@ -114,6 +119,7 @@ template <class Derived, class Probabilities>
 EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
                                 const Eigen::MatrixBase<Probabilities>& probabilities,
                                 const RankOptions& options) {
+  detail::check_no_input_error(options, "gauss_newton_rank");
   return gauss_newton_rank(J, probabilities, options.threshold, options.threads);
 }
 
@@ -182,6 +188,7 @@ template <class Derived, class Backprop>
 requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
     gauss_newton_rank(const Eigen::MatrixBase<Derived>& probabilities, Backprop&& backprop,
                       const RankOptions& options) {
+  detail::check_no_input_error(options, "gauss_newton_rank");
   return gauss_newton_rank(probabilities, backprop, options.threshold, options.threads);
 }
 
