@@ -20,6 +20,13 @@ TEST_CASE("options by name give what positions give, to a temporary generator to
   const auto overlap = sagitta::gradient_hessian_overlap(op, g, 0.9, same, 30);
   CHECK(sagitta::gradient_hessian_overlap(op, g, std::mt19937_64(2), {.threshold = 0.9, .steps = 30}).value ==
         overlap.value);
+  CHECK(sagitta::estimated_effective_rank(op, 0.9, std::mt19937_64(1), 30).rank == rank.rank);
+  same.seed(4);
+  const auto pairs = sagitta::extreme_eigenpairs(op, 2, same);
+  CHECK(sagitta::extreme_eigenpairs(op, 2, std::mt19937_64(4)).values == pairs.values);
+  same.seed(5);
+  const auto density = sagitta::spectral_density(op, same, {.steps = 10});
+  CHECK(sagitta::spectral_density(op, std::mt19937_64(5), {.steps = 10}).nodes == density.nodes);
   same.seed(3);
   const auto partial = sagitta::partial_effective_rank(op, K.trace(), K.norm(), 0.9, same, 20);
   const auto named = sagitta::partial_effective_rank(op, K.trace(), K.norm(), std::mt19937_64(3),

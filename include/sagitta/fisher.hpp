@@ -58,9 +58,8 @@ MatrixOf<detail::RealOf<Derived>> softmax(const Eigen::MatrixBase<Derived>& logi
 //   generator: any standard generator, a temporary one too; the labels depend on its state alone, on every
 //     platform
 // Returns M labels in [0, C). Throws std::invalid_argument for rows that are no distributions. O(M C).
-template <class Derived, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> Eigen::VectorXi sample_labels(
-    const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator) {
+template <class Derived, detail::RandomGenerator Generator>
+Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator) {
   const auto& p = detail::in_memory(probabilities);
   detail::check_probabilities(p, "sample_labels");
   Eigen::VectorXi labels(p.rows());

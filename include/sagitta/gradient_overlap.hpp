@@ -189,9 +189,9 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
 // and 16 n steps^2 operations. A quiet NaN as above. Throws std::invalid_argument for an op that is not
 // square, sizes that differ, a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a
 // product is not finite.
-template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
 EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
-                                          Generator& generator, Index steps = 320) {
+                                          Generator&& generator, Index steps = 320) {
   constexpr const char* name = "gradient_hessian_overlap";
   const Index n = detail::checked_size(op, name);
   detail::check_size(g.size(), n, name, "g");
@@ -260,10 +260,9 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   return result;
 }
 
-template <SymmetricOperator Op, class Vector, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> EstimatedOverlap
-gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, Generator&& generator,
-                         const EstimateOptions& options = {}) {
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
+EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g,
+                                          Generator&& generator, const EstimateOptions& options = {}) {
   return gradient_hessian_overlap(op, g, options.threshold, generator, options.steps);
 }
 

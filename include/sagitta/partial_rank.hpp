@@ -116,9 +116,9 @@ EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
 // a trace and norm that no such matrix has (frobenius <= trace <= sqrt(n) frobenius), a threshold outside
 // [0, 1], and where a product is not finite.
 // One product and 8 n m operations a step m.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
 EffectiveRank partial_effective_rank(const Op& op, double trace, double frobenius, double threshold,
-                                     Generator& generator, Index max_steps = 0) {
+                                     Generator&& generator, Index max_steps = 0) {
   constexpr const char* name = "partial_effective_rank";
   const Index n = detail::checked_size(op, name);
   detail::check_threshold(threshold, name);
@@ -171,9 +171,9 @@ EffectiveRank partial_effective_rank(const Op& op, double trace, double frobeniu
 //   K: n x n, its lower triangle is read; float or double, any scale
 // Errors are those of symmetric_effective_rank and of the overload above. n^2 operations for the gate, 2 n^2
 // a product of the partial decomposition, 4/3 n^3 in full.
-template <class Derived, std::uniform_random_bit_generator Generator>
+template <class Derived, detail::RandomGenerator Generator>
 EffectiveRank partial_effective_rank(const Eigen::MatrixBase<Derived>& K, double threshold,
-                                     Generator& generator) {
+                                     Generator&& generator) {
   constexpr const char* name = "partial_effective_rank";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
@@ -193,10 +193,9 @@ struct PartialRankOptions {
   double threshold = 0.99;
   Index max_steps = 0;  // of Lanczos; 0: as above
 };
-template <SymmetricOperator Op, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> EffectiveRank
-partial_effective_rank(const Op& op, double trace, double frobenius, Generator&& generator,
-                       const PartialRankOptions& options = {}) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+EffectiveRank partial_effective_rank(const Op& op, double trace, double frobenius, Generator&& generator,
+                                     const PartialRankOptions& options = {}) {
   return partial_effective_rank(op, trace, frobenius, options.threshold, generator, options.max_steps);
 }
 
