@@ -1,0 +1,49 @@
+# `cmake --build BUILD --target package` (or cpack): sagitta-VERSION.tar.gz, unpacked over any prefix, and
+# libsagitta-dev_VERSION_all.deb. Headers and CMake files alone: nothing is compiled for it.
+set(CMAKE_SKIP_PACKAGE_ALL_DEPENDENCY ON)
+
+# What Debian's policy asks for beside the files; in the .deb it stands for the licence of other installations.
+set(debian_doc_dir ${CMAKE_INSTALL_DATAROOTDIR}/doc/libsagitta-dev)
+file(ARCHIVE_CREATE OUTPUT ${PROJECT_BINARY_DIR}/changelog.gz PATHS ${PROJECT_SOURCE_DIR}/packaging/debian/changelog
+  FORMAT raw COMPRESSION GZip COMPRESSION_LEVEL 9)
+install(FILES ${PROJECT_BINARY_DIR}/changelog.gz ${PROJECT_SOURCE_DIR}/packaging/debian/copyright
+  DESTINATION ${debian_doc_dir} COMPONENT debian EXCLUDE_FROM_ALL)
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/cpack-generator.cmake @ONLY CONTENT [[
+if(CPACK_GENERATOR STREQUAL "DEB")
+  set(CPACK_INSTALL_CMAKE_PROJECTS
+    "@PROJECT_BINARY_DIR@;sagitta;Unspecified;/" "@PROJECT_BINARY_DIR@;sagitta;debian;/")
+endif()
+]])
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/cpack-generator.cmake)
+
+set(CPACK_GENERATOR TGZ)
+if(NOT WIN32)
+  list(APPEND CPACK_GENERATOR DEB)
+endif()
+set(CPACK_PACKAGE_NAME sagitta)
+set(CPACK_PACKAGE_VENDOR "The Sagitta authors")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "directions of curvature that a neural network has left (headers)")
+set(CPACK_PACKAGE_FILE_NAME sagitta-${PROJECT_VERSION})
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
+  OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+set(CPACK_STRIP_FILES OFF)
+
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_NAME libsagitta-dev)
+set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_PACKAGE_MULTIARCH foreign)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libeigen3-dev (>= 3.4)")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "cmake, libtorch-dev, pkg-config")
+set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+# the one who signs the newest entry of the changelog
+file(STRINGS ${PROJECT_SOURCE_DIR}/packaging/debian/changelog signatures REGEX "^ -- ")
+list(GET signatures 0 signature)
+string(REGEX REPLACE "^ -- (.*>)  .*$" "\\1" CPACK_DEBIAN_PACKAGE_MAINTAINER "${signature}")
+set(CPACK_PACKAGE_DESCRIPTION "Sagitta measures the effective rank of a network's curvature, and what goes with it: \
+Gram matrices of
+per-sample gradients, Fisher and Gauss-Newton ranks, gradient overlap, feature rank, dormancy, and
+penalties that keep the curvature. Every rank comes with a bracket of what rounding cannot exclude.
+This package holds the headers, for Eigen and, where it is installed, for LibTorch.")
+include(CPack)
