@@ -3,11 +3,16 @@
 set(CMAKE_SKIP_PACKAGE_ALL_DEPENDENCY ON)
 
 # What Debian's policy asks for beside the files; in the .deb it stands for the licence of other installations.
-set(debian_doc_dir ${CMAKE_INSTALL_DATAROOTDIR}/doc/libsagitta-dev)
-file(ARCHIVE_CREATE OUTPUT ${PROJECT_BINARY_DIR}/changelog.gz PATHS ${PROJECT_SOURCE_DIR}/packaging/debian/changelog
-  FORMAT raw COMPRESSION GZip COMPRESSION_LEVEL 9)
+set(changelog ${PROJECT_SOURCE_DIR}/packaging/debian/changelog)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${changelog})
+find_program(SAGITTA_GZIP gzip)  # CMake's own leaves the time in the file
+mark_as_advanced(SAGITTA_GZIP)
+if(SAGITTA_GZIP)
+  execute_process(COMMAND ${SAGITTA_GZIP} -9nc ${changelog} OUTPUT_FILE ${PROJECT_BINARY_DIR}/changelog.gz
+    COMMAND_ERROR_IS_FATAL ANY)
+endif()
 install(FILES ${PROJECT_BINARY_DIR}/changelog.gz ${PROJECT_SOURCE_DIR}/packaging/debian/copyright
-  DESTINATION ${debian_doc_dir} COMPONENT debian EXCLUDE_FROM_ALL)
+  DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/libsagitta-dev COMPONENT debian EXCLUDE_FROM_ALL)
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/cpack-generator.cmake @ONLY CONTENT [[
 if(CPACK_GENERATOR STREQUAL "DEB")
   set(CPACK_INSTALL_CMAKE_PROJECTS
@@ -17,7 +22,7 @@ endif()
 set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/cpack-generator.cmake)
 
 set(CPACK_GENERATOR TGZ)
-if(NOT WIN32)
+if(SAGITTA_GZIP AND NOT WIN32)
   list(APPEND CPACK_GENERATOR DEB)
 endif()
 set(CPACK_PACKAGE_NAME sagitta)
@@ -38,12 +43,14 @@ set(CPACK_DEBIAN_PACKAGE_SUGGESTS "cmake, libtorch-dev, pkg-config")
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 # the one who signs the newest entry of the changelog
-file(STRINGS ${PROJECT_SOURCE_DIR}/packaging/debian/changelog signatures REGEX "^ -- ")
+file(STRINGS ${changelog} signatures REGEX "^ -- ")
 list(GET signatures 0 signature)
 string(REGEX REPLACE "^ -- (.*>)  .*$" "\\1" CPACK_DEBIAN_PACKAGE_MAINTAINER "${signature}")
-set(CPACK_PACKAGE_DESCRIPTION "Sagitta measures the effective rank of a network's curvature, and what goes with it: \
-Gram matrices of
-per-sample gradients, Fisher and Gauss-Newton ranks, gradient overlap, feature rank, dormancy, and
-penalties that keep the curvature. Every rank comes with a bracket of what rounding cannot exclude.
-This package holds the headers, for Eigen and, where it is installed, for LibTorch.")
+set(CPACK_PACKAGE_DESCRIPTION "\
+Sagitta measures the effective rank of a network's curvature, and what goes
+with it: Gram matrices of per-sample gradients, Fisher and Gauss-Newton ranks,
+gradient overlap, feature rank, dormancy, and penalties that keep the
+curvature. Every rank comes with a bracket of what rounding cannot exclude.
+This package holds the headers, for Eigen and, where it is installed, for
+LibTorch.")
 include(CPack)
