@@ -1,6 +1,7 @@
 # `cmake --build BUILD --target package` (or cpack): sagitta-VERSION.tar.gz, unpacked over any prefix, and
-# libsagitta-dev_VERSION_all.deb. Headers and CMake files alone: nothing is compiled for it.
+# libsagitta-dev_VERSION_all.deb. Headers and CMake files alone: nothing is compiled for it, nor for the target install.
 set(CMAKE_SKIP_PACKAGE_ALL_DEPENDENCY ON)
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 
 # What Debian's policy asks for beside the files; in the .deb it stands for the licence of other installations.
 set(changelog ${PROJECT_SOURCE_DIR}/packaging/debian/changelog)
