@@ -71,7 +71,8 @@ Tensor loop(const Tensor& losses, const std::vector<Tensor>& parameters) {
 void row(const char* name, nn::Sequential model, const Tensor& input, torch::Dtype type, double seconds) {
   const torch::Device device = input.device();
   model->to(device, type);
-  const Tensor x = input.to(type), y = torch::randint(0, 10, {x.size(0)}, device);
+  const Tensor x = input.to(type),
+               y = torch::randint(0, 10, {x.size(0)}, torch::TensorOptions(device).dtype(torch::kLong));
   const auto parameters = model->parameters();
   const auto losses = [&] {
     return F::cross_entropy(model->forward(x), y, F::CrossEntropyFuncOptions().reduction(torch::kNone));
