@@ -1,4 +1,4 @@
-# vcpkg install sagitta --overlay-ports=packaging/vcpkg/ports
+# From the project's root: vcpkg install sagitta --overlay-ports=packaging/vcpkg/ports (not run by vcpkg itself yet)
 #
 # It takes the checkout that it lies in; docs/releasing.md says what a registry's copy has instead.
 set(VCPKG_BUILD_TYPE release) # header-only
