@@ -193,10 +193,13 @@ class SingleHeader(Folder):
         for line in (pathlib.Path(project) / "LICENSE").read_text().splitlines():
             self.assertIn(f"// {line}".rstrip() + "\n", self.text)
         self.assertTrue(self.text.startswith(f"// Sagitta {version}, "))
-        included = re.findall(r"^#include <(.*)>$", self.text, re.M)
-        self.assertEqual(included, sorted(set(included)))
+        included = re.findall(r"^#include <(.*)>", self.text, re.M)
         self.assertEqual(self.text.count("#include"), len(included))
-        self.assertFalse([name for name in included if name.startswith("sagitta")])
+        outside = [name for name in included if not name.startswith("sagitta/")]
+        self.assertEqual(outside, sorted(set(outside)))
+        self.assertIn("Eigen/Core", outside)
+        for name in set(included) - set(outside):  # those that are not there stop compilers that cannot go on
+            self.assertFalse((pathlib.Path(project) / "include" / name).exists(), name)
         self.assertEqual(self.text.count("#pragma once"), 1)
 
     def test_every_header_once_and_after_those_that_it_includes(self):
@@ -205,10 +208,22 @@ class SingleHeader(Folder):
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(names[-1], "sagitta/sagitta.hpp")
         for place, name in enumerate(names):
-            source = (include / name).read_text()
-            self.assertLessEqual(set(re.findall(r"#include <(sagitta/.*)>", source)), set(names[:place]), name)
-            code = "\n".join(line for line in source.splitlines() if not line.startswith(("#include", "#pragma once")))
+            lines = (include / name).read_text().splitlines()
+            headers = [re.match(r"#include <([^>]+)>|", line).group(1) for line in lines]
+            ours = {header for header in headers if header and (include / header).exists()}
+            self.assertLessEqual(ours, set(names[:place]), name)
+            code = "\n".join(line for line, header in zip(lines, headers) if line != "#pragma once" and
+                             (header is None or header.startswith("sagitta/") and header not in ours))
             self.assertIn(f"// {name}\n\n{code.strip()}\n", self.text)
+
+    def test_an_older_language_is_one_clear_error(self):
+        source = self.path / "old.cpp"
+        source.write_text("#include <sagitta/sagitta.hpp>\n")
+        done = subprocess.run([compiler, "-std=c++17", "-fsyntax-only", "-I", self.path / "include", source],
+                              stderr=subprocess.PIPE, text=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("Sagitta needs C++20", done.stderr)
+        self.assertLessEqual(len(re.findall("error:", done.stderr)), 2, done.stderr)
 
     def test_compiles_without_the_others(self):
         self.build("header", f"-DSAGITTA_SOURCE={self.path / 'include'}", f"-DCMAKE_CXX_FLAGS={warnings}")
