@@ -31,10 +31,6 @@ class Readme(unittest.TestCase):
         for line in "".join(listings).splitlines():
             self.assertIn(line.strip(), lines | {""})
 
-    def test_files_it_links_to_exist(self):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", readme):
-            self.assertTrue((project / link).exists(), link)
-
     def test_training_codes(self):
         page = (project / "docs/training_codes.md").read_text()
         lines = {line.strip() for path in ("examples/gpt2.cpp", "tests/training_codes.test.cpp")
@@ -46,8 +42,6 @@ class Readme(unittest.TestCase):
         printed = subprocess.run([gpt2], check=True, capture_output=True, text=True).stdout.splitlines()
         self.assertEqual([line.split(":")[0] for line in shown], [line.split(":")[0] for line in printed])
         self.assertEqual(shown[:2], printed[:2])
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", re.sub(r"```.*?```", "", page, flags=re.S)):
-            self.assertTrue((project / "docs" / link).exists(), link)
 
 
 unittest.main(argv=sys.argv[:1])
