@@ -1,5 +1,6 @@
 #include <cmath>
 #include <iostream>
+#include <numbers>
 #include <random>
 #include <sagitta/sagitta.hpp>
 #include <vector>
@@ -59,11 +60,11 @@ struct Block {
   Matrix heads, hidden;  // of the last pass: queries, keys and values; before the GELU
 };
 
-double gelu_tanh(double x) { return std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)); }
+double gelu_tanh(double x) { return std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)); }
 double gelu(double x) { return 0.5 * x * (1 + gelu_tanh(x)); }
 double gelu_slope(double x) {
   const double t = gelu_tanh(x);
-  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x);
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * std::sqrt(2 / std::numbers::pi) * (1 + 3 * 0.044715 * x * x);
 }
 
 struct Gpt2 {

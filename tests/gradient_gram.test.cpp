@@ -96,6 +96,17 @@ TEST_CASE("one Gram matrix, many answers") {
   CHECK(gram.parameters() == 15 + 15);
   CHECK(same(sagitta::fisher_rank(gram), sagitta::fisher_rank(layers)));
   CHECK(same(sagitta::fisher_rank(gram, 0.5), sagitta::fisher_rank(layers, 0.5)));
+  CHECK(same(sagitta::fisher_rank(layers, {.threshold = 0.5, .threads = 2}),
+             sagitta::fisher_rank(layers, 0.5)));
+  CHECK(same(sagitta::fisher_rank(gram, {.threshold = 0.5}), sagitta::fisher_rank(layers, 0.5)));
+  CHECK(sagitta::fisher_rank(gram, {.input_error = gram.matrix().trace()}).lower <
+        sagitta::fisher_rank(gram).lower);
+  CHECK(holds(rejection([&] { (void)sagitta::fisher_rank(gram, {.input_error = -1}); }),
+              "fisher_rank: input_error is -1"));
+  CHECK(same(sagitta::symmetric_effective_rank(gram.matrix(), {.threads = 2}),
+             sagitta::symmetric_effective_rank(gram.matrix())));
+  CHECK(sagitta::gradient_gram_overlap(gram.matrix(), {.input_error = gram.error()}).value ==
+        sagitta::gradient_gram_overlap(gram).value);
   CHECK(sagitta::gradient_gram_overlap(gram).value ==
         sagitta::gradient_gram_overlap(gram.matrix(), 0.99, gram.error()).value);
   const auto interval = sagitta::rank_interval(gram, std::mt19937_64(1));
@@ -146,6 +157,10 @@ TEST_CASE("a Gram matrix in the place of gradients is refused, not taken for fea
   const MatrixXd K = sagitta::gram(layer);
   CHECK(holds(rejection([&] { (void)sagitta::fisher_rank(K); }),
               "fisher_rank: G is symmetric, as a Gram matrix is"));
+  CHECK(holds(rejection([&] { (void)sagitta::fisher_rank(K.cast<float>()); }), "as a Gram matrix is"));
+  CHECK(holds(rejection([&] { (void)sagitta::gradient_gram(K); }), "gradient_gram: G is symmetric"));
+  const MatrixXd by_eigen = a * a.transpose();  // symmetric but for rounding
+  CHECK(holds(rejection([&] { (void)sagitta::fisher_rank(by_eigen); }), "as a Gram matrix is"));
   CHECK(sagitta::fisher_rank(GradientGram(K, 0, layer.parameters())).rank ==
         sagitta::fisher_rank(layer).rank);
   // what is symmetric without being one
@@ -171,6 +186,7 @@ TEMPLATE_TEST_CASE("Gauss-Newton and the tangent kernel by backward passes alone
     CHECK(bags.passes == (M == 0 ? 0 : C - 1));
     if (std::is_same_v<TestType, double>) CHECK(same(got, want));
     CHECK(std::abs(got.rank - want.rank) <= 1);
+    CHECK(same(sagitta::gauss_newton_rank(p, backprop, {.threads = 2}), got));
 
     const GradientGram kernel = sagitta::neural_tangent_gram<TestType>(M, C, backprop);
     REQUIRE(kernel.samples() == M * C);

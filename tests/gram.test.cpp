@@ -349,8 +349,10 @@ TEST_CASE("a Gram matrix of layers that do not fit is an error that says which")
   using Layers = std::vector<LayerTrace<double>>;
   const auto message = [](const Layers& layers) { return rejection([&] { (void)sagitta::gram(layers); }); };
   CHECK(message({}) == "gram: layers is empty, expected at least one LayerTrace");
-  CHECK(message({{.inputs = six, .backprops = five}}) ==
-        "gram: layer 0 has 6 rows of inputs and 5 of backprops, expected the same number");
+  CHECK(
+      message({{.inputs = six, .backprops = five}}) ==
+      "gram: layer 0 has 6 rows of inputs and 5 of backprops, expected the same number; transposed? A row is "
+      "a sample, or a position of one");
   CHECK(message({{.inputs = five, .backprops = five, .positions = 2}}) ==
         "gram: layer 0 has 5 rows, expected a multiple of its 2 positions");
   CHECK(message({{.inputs = six, .backprops = six}, {.inputs = five, .backprops = five}}) ==

@@ -73,7 +73,7 @@ template <class Scalar>
 struct Traces {
   std::vector<LayerTrace<Scalar>> layers;
   std::vector<Plain> plain;
-  std::deque<Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>> by_columns;
+  std::deque<sagitta::MatrixOf<Scalar>> by_columns;
   std::deque<RowMajor<Scalar>> by_rows;
   std::deque<std::vector<int>> numbers;
   std::array<char, 8> weights{};  // whose addresses name them

@@ -34,7 +34,7 @@ template <class Scalar>
 MatrixOf<Scalar> im2col(const Scalar* images, Index samples, const Convolution& convolution) {
   constexpr const char* name = "im2col";
   const Convolution& c = convolution;
-  for (const std::size_t d : {0, 1})
+  for (const std::size_t d : {std::size_t{0}, std::size_t{1}})
     if (c.image[d] < 1 || c.kernel[d] < 1 || c.stride[d] < 1 || c.dilation[d] < 1 || c.padding[d] < 0)
       detail::reject(name, "image ", c.image[d], ", kernel ", c.kernel[d], ", stride ", c.stride[d],
                      ", dilation ", c.dilation[d], " and padding ", c.padding[d], " of direction ", d,

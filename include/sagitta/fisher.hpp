@@ -41,9 +41,9 @@ MatrixOf<detail::RealOf<Derived>> softmax(const Eigen::MatrixBase<Derived>& logi
 //   generator: any standard generator, a temporary one too; the labels depend on its state alone, on every
 //     platform
 // Returns M labels in [0, C). Throws std::invalid_argument for rows that are no distributions. O(M C).
-template <class Derived, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> Eigen::VectorXi sample_labels(
-    const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator, double sum_error = 0) {
+template <class Derived, detail::RandomGenerator Generator>
+Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator,
+                              double sum_error = 0) {
   const auto& p = detail::in_memory(probabilities);
   detail::check_probabilities(p, sum_error, "sample_labels");
   Eigen::VectorXi labels(p.rows());
@@ -113,21 +113,6 @@ EffectiveRank gradient_rank(const GradientGram& gram, double threshold, Index th
   return result;
 }
 
-// Whether G, in the place of gradients, is a Gram matrix instead: symmetric to the bit, not diagonal.
-template <class Derived>
-bool is_gram(const Eigen::MatrixBase<Derived>& G) {
-  if (G.rows() != G.cols()) return false;
-  bool diagonal = true;
-  for (Index j = 0; j < G.cols(); ++j) {
-    if (G(j, j) < 0) return false;
-    for (Index i = 0; i < j; ++i) {
-      if (G(i, j) != G(j, i)) return false;
-      diagonal = diagonal && G(i, j) == 0;
-    }
-  }
-  return !diagonal;
-}
-
 }  // namespace detail
 
 // The effective rank of the Fisher of M samples, from their Gram matrix; max_rank is min(M, parameters). The
@@ -148,7 +133,7 @@ EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99, Index t
 // The same from the gradients themselves, of any scale.
 //   G: d x M, a column is the gradient of one sample. (A Gram matrix, which has the shape of gradients too,
 //   is
-//     refused where it can be told: square and symmetric to the bit.)
+//     refused where it can be told: square, and symmetric but for rounding.)
 // Cost and errors: those of gram(G) and symmetric_effective_rank. Copies G only where its squares would leave
 // the range of double.
 template <class Derived>
@@ -156,15 +141,30 @@ EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold 
   detail::check_threshold(threshold, "fisher_rank");
   const auto& gradients = detail::in_memory(G);
   const double largest = detail::largest_magnitude(gradients, "fisher_rank", "G");
-  if (detail::is_gram(gradients))
-    detail::reject("fisher_rank",
-                   "G is symmetric, as a Gram matrix is, expected gradients, a column a sample; "
-                   "gradient_gram(layers) and GradientGram(K, error, parameters) have a rank, too");
+  detail::refuse_gram(gradients, "fisher_rank");
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
   return fisher_rank(squares_fit
                          ? gradient_gram(gradients, threads)
                          : gradient_gram(detail::scaled(gradients, "fisher_rank", "G").matrix, threads),
                      threshold, threads);
+}
+
+// The same with options by name.
+template <class Gradients>
+requires(LayerTraces<Gradients> || std::same_as<Gradients, GradientGram> ||
+         detail::is_eigen<Gradients>) EffectiveRank
+    fisher_rank(const Gradients& gradients, const RankOptions& options) {
+  constexpr const char* name = "fisher_rank";
+  detail::check_input_error(options.input_error, name);
+  detail::check_threshold(options.threshold, name);
+  if (options.input_error == 0) return fisher_rank(gradients, options.threshold, options.threads);
+  GradientGram gram;
+  if constexpr (std::same_as<Gradients, GradientGram>)
+    gram = gradients;
+  else
+    gram = gradient_gram(gradients, options.threads);
+  return fisher_rank(GradientGram(gram.matrix(), gram.error() + options.input_error, gram.parameters()),
+                     options.threshold, options.threads);
 }
 
 }  // namespace sagitta

@@ -36,6 +36,11 @@ void fill_softmax_factor(const Vector& p, Factor&& L) {
   }
 }
 
+// the error of a Jacobian is none of the Gauss-Newton matrix
+inline void check_no_input_error(const RankOptions& options, const char* function) {
+  if (options.input_error != 0) reject(function, "input_error is ", options.input_error, ", expected 0");
+}
+
 }  // namespace detail
 
 // L with L L^T = diag(p) - p p^T, the Hessian of the cross-entropy by the logits.
@@ -112,6 +117,14 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   return detail::symmetric_rank(K, threshold, gram_error(K, (std::max)(P, M * columns)), true, threads, name);
 }
 
+template <class Derived, class Probabilities>
+EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
+                                const Eigen::MatrixBase<Probabilities>& probabilities,
+                                const RankOptions& options) {
+  detail::check_no_input_error(options, "gauss_newton_rank");
+  return gauss_newton_rank(J, probabilities, options.threshold, options.threads);
+}
+
 namespace detail {
 
 // Column k of the factors of all samples, as rows: M x C, times 2^-exponent.
@@ -171,6 +184,14 @@ requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
     passes.add(backprop(
         MatrixOf<Scalar>(detail::softmax_factor_columns(p, tails, k, exponent).template cast<Scalar>())));
   return detail::gradient_rank(detail::gradient_gram_of(passes.weights(), threads), threshold, threads, name);
+}
+
+template <class Derived, class Backprop>
+requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
+    gauss_newton_rank(const Eigen::MatrixBase<Derived>& probabilities, Backprop&& backprop,
+                      const RankOptions& options) {
+  detail::check_no_input_error(options, "gauss_newton_rank");
+  return gauss_newton_rank(probabilities, backprop, options.threshold, options.threads);
 }
 
 }  // namespace sagitta

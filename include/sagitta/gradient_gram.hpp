@@ -74,7 +74,7 @@ double rounding_of(const std::vector<Weight>& weights, const MatrixOf<double>& K
     size = 0;
     for (const Weight& weight : weights) size += uncancelled_trace(weight);
   }
-  return 4 * std::sqrt(static_cast<double>(widest)) * epsilon * size;
+  return product_rounding(widest, size);
 }
 
 template <class = void>
@@ -87,11 +87,39 @@ GradientGram gradient_gram_of(const std::vector<Weight>& weights, Index threads)
   return {std::move(K), is_finite(bound) ? bound : (std::numeric_limits<double>::max)(), count};
 }
 
+// Whether G, in the place of gradients, is a Gram matrix instead: symmetric but for rounding, not diagonal,
+// and no entry larger than the diagonal allows.
+template <class Derived>
+bool is_gram(const Eigen::MatrixBase<Derived>& G) {
+  if (G.rows() != G.cols()) return false;
+  constexpr double slack = std::is_same_v<typename Derived::Scalar, float> ? 1e-5 : 1e-10;
+  bool diagonal = true;
+  for (Index j = 0; j < G.cols(); ++j) {
+    if (G(j, j) < 0) return false;
+    for (Index i = 0; i < j; ++i) {
+      const auto upper = static_cast<double>(G(i, j)), lower = static_cast<double>(G(j, i));
+      const double most = std::sqrt(static_cast<double>(G(i, i))) * std::sqrt(static_cast<double>(G(j, j)));
+      if (std::abs(upper - lower) > slack * most || std::abs(upper) > (1 + slack) * most) return false;
+      diagonal = diagonal && upper == 0;
+    }
+  }
+  return !diagonal;
+}
+
+template <class Derived>
+void refuse_gram(const Eigen::MatrixBase<Derived>& G, const char* function) {
+  if (is_gram(G))
+    reject(function,
+           "G is symmetric, as a Gram matrix is, expected gradients, a column a sample; for a Gram "
+           "matrix there are gradient_gram(layers) and GradientGram(K, error, parameters)");
+}
+
 }  // namespace detail
 
 // The Gram matrix of the gradients of M samples, from their layer traces or from the gradients themselves (G:
-// d x M, a column a sample). A weight that several traces share is counted once. Cost and exceptions: those
-// of gram; where samples have several positions, the lengths of the rows for the error too.
+// d x M, a column a sample; one that is a Gram matrix already is refused). A weight that several traces share
+// is counted once. Cost and exceptions: those of gram; where samples have several positions, the lengths of
+// the rows for the error too.
 template <LayerTraces Layers>
 GradientGram gradient_gram(const Layers& layers, Index threads = 1) {
   detail::check_threads(threads, "gram");
@@ -99,7 +127,9 @@ GradientGram gradient_gram(const Layers& layers, Index threads = 1) {
 }
 template <class Derived>
 GradientGram gradient_gram(const Eigen::MatrixBase<Derived>& G, Index threads = 1) {
-  MatrixOf<double> K = gram(G, threads);
+  const auto& gradients = detail::in_memory(G);
+  MatrixOf<double> K = gram(gradients, threads);
+  detail::refuse_gram(gradients, "gradient_gram");
   const double error = gram_error(K, std::max<Index>(1, G.rows()));
   return {std::move(K), error, G.rows()};
 }

@@ -112,6 +112,11 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
   return result;
 }
 
+template <class Derived>
+Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, const RankOptions& options) {
+  return gradient_gram_overlap(K, options.threshold, options.input_error);
+}
+
 // The same from a Gram matrix with its error.
 template <class = void>
 Overlap gradient_gram_overlap(const GradientGram& gram, double threshold = 0.99) {
@@ -184,9 +189,9 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
 // and 16 n steps^2 operations. A quiet NaN as above. Throws std::invalid_argument for an op that is not
 // square, sizes that differ, a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a
 // product is not finite.
-template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
 EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
-                                          Generator& generator, Index steps = 320) {
+                                          Generator&& generator, Index steps = 320) {
   constexpr const char* name = "gradient_hessian_overlap";
   const Index n = detail::checked_size(op, name);
   detail::check_size(g.size(), n, name, "g");
@@ -253,6 +258,12 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   for (const double other : other_cuts) moved(detail::truncated_overlap(rule, cut_at(other)));
   moved(detail::truncated_overlap(rule_of(std::max<Index>(1, process.steps / 2)), whole_cut));
   return result;
+}
+
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
+EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g,
+                                          Generator&& generator, const EstimateOptions& options = {}) {
+  return gradient_hessian_overlap(op, g, options.threshold, generator, options.steps);
 }
 
 }  // namespace sagitta

@@ -166,7 +166,7 @@ MatrixOf<double> gram(const Layers& layers, const OtherLayers& other_layers, Ind
 // input_error of symmetric_effective_rank. In the units of K. For layer traces it presumes that the positions
 // of a sample do not cancel; gradient_gram(layers) does not.
 inline double gram_error(const MatrixOf<double>& K, Index terms) {
-  return 4 * std::sqrt(static_cast<double>(terms)) * epsilon * K.trace();
+  return detail::product_rounding(terms, K.trace());
 }
 
 }  // namespace sagitta

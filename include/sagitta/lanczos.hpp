@@ -45,8 +45,8 @@ Lanczos lanczos(const Op& op, const Eigen::MatrixBase<Derived>& start, Index ste
 }
 
 // The same from a start drawn at random.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-Lanczos lanczos(const Op& op, Index steps, Generator& generator) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+Lanczos lanczos(const Op& op, Index steps, Generator&& generator) {
   return lanczos(op, detail::normal_vector(detail::checked_size(op, "lanczos"), generator), steps);
 }
 
@@ -104,8 +104,8 @@ struct RitzSpace {
 // it finds nothing. The residuals are computed at the end from products, not estimated. Non-convergence is
 // `converged` false, with residuals that still hold. Throws std::invalid_argument for an op that is not
 // square, k out of range, a tolerance below 0 or not finite, and where a product is not finite.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, EigenpairOptions options = {}) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator&& generator, EigenpairOptions options = {}) {
   constexpr const char* name = "extreme_eigenpairs";
   const Index n = detail::checked_size(op, name);
   if (k < 0 || k > n) detail::reject(name, "k is ", k, ", expected 0 to ", n);

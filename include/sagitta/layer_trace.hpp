@@ -28,6 +28,18 @@ inline constexpr bool owns_memory = requires(const T& value) {
   take_plain(value);
 };
 
+template <class T>
+struct NumberIn {
+  using type = std::ranges::range_value_t<T>;
+};
+template <class T>
+requires is_eigen<T>
+struct NumberIn<T> {
+  using type = typename T::Scalar;
+};
+template <class T>
+using NumberOf = typename NumberIn<T>::type;
+
 // Whether an expression looks at memory that it can only have been shown: a map, or a part of one. A part of
 // a matrix that is not constant may be of a temporary one, f().transpose() for instance: its type is the
 // same.
@@ -71,13 +83,20 @@ class IndexView {
   template <class Numbers, class Range = std::remove_cvref_t<Numbers>>
   requires(!std::same_as<Range, IndexView> && (std::ranges::range<Range> || detail::is_eigen<Range>))
       IndexView(Numbers&& numbers) {
-    if constexpr (detail::is_eigen<Range>) {
-      static_assert(detail::has_direct_access<Range>, "IndexView looks at numbers that lie in memory");
-      static_assert(detail::outlives_its_expression<Numbers>, "an IndexView of a temporary would dangle");
-      if constexpr (detail::has_direct_access<Range>)
-        *this = IndexView(numbers.data(), numbers.size(), numbers.innerStride());
-    } else if constexpr (!std::ranges::contiguous_range<Range>) {
-      static_assert(std::ranges::contiguous_range<Range>, "IndexView looks at numbers that lie in a row");
+    using Number = detail::NumberOf<Range>;
+    constexpr bool in_memory = [] {
+      if constexpr (detail::is_eigen<Range>) return detail::has_direct_access<Range>;
+      return std::ranges::contiguous_range<Range>;
+    }();
+    if constexpr (!std::is_integral_v<Number>) {
+      static_assert(std::is_integral_v<Number>, "labels, tokens and offsets are whole numbers");
+    } else if constexpr (!in_memory) {
+      static_assert(in_memory,
+                    "IndexView looks at numbers that lie in memory: give their value a name first");
+    } else if constexpr (detail::is_eigen<Range>) {
+      static_assert(detail::outlives_its_expression<Numbers>,
+                    "an IndexView of a temporary would dangle: give it a name first");
+      *this = IndexView(numbers.data(), numbers.size(), numbers.innerStride());
     } else {
       static_assert(std::is_lvalue_reference_v<Numbers> || std::ranges::borrowed_range<Range>,
                     "an IndexView of a temporary would dangle: give it a name first");
@@ -115,7 +134,7 @@ OneHot one_hot(Numbers&& indices, Index cols) {
 template <class Scalar>
 class MatrixView {
   static_assert(std::same_as<Scalar, float> || std::same_as<Scalar, double>,
-                "Sagitta takes matrices of float or double");
+                "Sagitta's views and traces are of float or double");
 
  public:
   MatrixView() = default;

@@ -175,9 +175,9 @@ EffectiveRank certificate(const PartialSpectrum& known, double threshold, int ex
 // no such matrix has (frobenius <= trace <= sqrt(n) frobenius) or that the products contradict, a threshold
 // outside [0, 1], and where a product is not finite. A wrong trace or norm that some other matrix with the
 // same products has cannot be noticed. One product and 8 n m operations a step m.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
 EffectiveRank partial_effective_rank(const Op& op, double trace, double frobenius, double threshold,
-                                     Generator& generator, Index max_steps = 0) {
+                                     Generator&& generator, Index max_steps = 0) {
   constexpr const char* name = "partial_effective_rank";
   const Index n = detail::checked_size(op, name);
   detail::check_threshold(threshold, name);
@@ -224,9 +224,9 @@ EffectiveRank partial_effective_rank(const Op& op, double trace, double frobeniu
 //   K: n x n, its lower triangle is read; float or double, any scale
 // Errors are those of symmetric_effective_rank and of the overload above. n^2 operations for the gate, 2 n^2
 // a product of the partial decomposition, 4/3 n^3 in full.
-template <class Derived, std::uniform_random_bit_generator Generator>
+template <class Derived, detail::RandomGenerator Generator>
 EffectiveRank partial_effective_rank(const Eigen::MatrixBase<Derived>& K, double threshold,
-                                     Generator& generator) {
+                                     Generator&& generator) {
   constexpr const char* name = "partial_effective_rank";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
@@ -239,6 +239,17 @@ EffectiveRank partial_effective_rank(const Eigen::MatrixBase<Derived>& K, double
     if (partial.certified()) return partial;
   }
   return symmetric_effective_rank(lower, threshold);
+}
+
+// The options of a partial decomposition by name.
+struct PartialRankOptions {
+  double threshold = 0.99;
+  Index max_steps = 0;  // of Lanczos; 0: as above
+};
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+EffectiveRank partial_effective_rank(const Op& op, double trace, double frobenius, Generator&& generator,
+                                     const PartialRankOptions& options = {}) {
+  return partial_effective_rank(op, trace, frobenius, options.threshold, generator, options.max_steps);
 }
 
 }  // namespace sagitta

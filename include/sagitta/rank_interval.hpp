@@ -57,10 +57,9 @@ inline double normal_bound(double level) {
 // (40 and 25 intervals each). Below 8 samples the interval is 1 to M (0 for a zero K). Throws
 // std::invalid_argument for a matrix that is not square, NaN or infinity, a threshold outside [0, 1], a level
 // outside (0, 1), replicates below 2. 3 * replicates ranks of matrices of at most 3M/4.
-template <class Derived, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval
-rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold, double level, Generator&& generator,
-              Index replicates = 60) {
+template <class Derived, detail::RandomGenerator Generator>
+RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold, double level,
+                           Generator&& generator, Index replicates = 60) {
   constexpr const char* name = "rank_interval";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
@@ -100,24 +99,24 @@ rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold, double leve
           (std::min)(M, static_cast<Index>(std::ceil(centre + half)))};
 }
 
-template <class Derived, class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval rank_interval(
-    const Eigen::MatrixBase<Derived>& K, Generator&& generator, const IntervalOptions& options = {}) {
+template <class Derived, detail::RandomGenerator Generator>
+RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, Generator&& generator,
+                           const IntervalOptions& options = {}) {
   return rank_interval(K, options.threshold, options.level, generator, options.replicates);
 }
 
 // The same from a Gram matrix that knows its number of parameters, above which no rank is.
-template <class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval rank_interval(
-    const GradientGram& gram, double threshold, double level, Generator&& generator, Index replicates = 60) {
+template <detail::RandomGenerator Generator>
+RankInterval rank_interval(const GradientGram& gram, double threshold, double level, Generator&& generator,
+                           Index replicates = 60) {
   RankInterval result = rank_interval(gram.matrix(), threshold, level, generator, replicates);
   for (Index* bound : {&result.rank, &result.lower, &result.upper})
     *bound = (std::min)(*bound, gram.max_rank());
   return result;
 }
-template <class Generator>
-requires std::uniform_random_bit_generator<std::remove_reference_t<Generator>> RankInterval
-rank_interval(const GradientGram& gram, Generator&& generator, const IntervalOptions& options = {}) {
+template <detail::RandomGenerator Generator>
+RankInterval rank_interval(const GradientGram& gram, Generator&& generator,
+                           const IntervalOptions& options = {}) {
   return rank_interval(gram, options.threshold, options.level, generator, options.replicates);
 }
 

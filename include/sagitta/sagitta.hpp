@@ -21,6 +21,7 @@
 #include <sagitta/penalties.hpp>
 #include <sagitta/rank_interval.hpp>
 #include <sagitta/spectral_density.hpp>
+#include <sagitta/spectral_penalty.hpp>
 #include <sagitta/spectrum.hpp>
 #include <sagitta/types.hpp>
 #include <sagitta/version.hpp>

@@ -234,8 +234,8 @@ SpectralDensity spectral_density(const Op& op, const Eigen::MatrixBase<Derived>&
 // Exact, from n products with unit vectors, where n <= steps. Empty for n = 0. Throws std::invalid_argument
 // for an op that is not square, steps below 2, no probes, and where a product is not finite. At most steps *
 // probes products and 8 n steps^2 operations a probe.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-SpectralDensity spectral_density(const Op& op, Generator& generator, DensityOptions options = {}) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+SpectralDensity spectral_density(const Op& op, Generator&& generator, DensityOptions options = {}) {
   constexpr const char* name = "spectral_density";
   const Index n = detail::checked_size(op, name);
   detail::check_steps(options.steps, 2, name);
@@ -331,8 +331,8 @@ struct EstimatedRank {
 // but one of them single, which the run finds out. As many products as steps at most, n * steps doubles, 8 n
 // steps^2 operations. Throws std::invalid_argument for an op that is not square, a threshold outside [0, 1],
 // steps below 2, and where a product is not finite.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-EstimatedRank estimated_effective_rank(const Op& op, double threshold, Generator& generator,
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+EstimatedRank estimated_effective_rank(const Op& op, double threshold, Generator&& generator,
                                        Index steps = 320) {
   constexpr const char* name = "estimated_effective_rank";
   const Index n = detail::checked_size(op, name);
@@ -363,6 +363,17 @@ EstimatedRank estimated_effective_rank(const Op& op, double threshold, Generator
   for (const double sign : {-2.0, 2.0})
     moved(detail::crossing(rule, size, std::clamp(threshold + sign * whole.share_deviation, 0.0, 1.0)));
   return result;
+}
+
+// The options of an estimate by name.
+struct EstimateOptions {
+  double threshold = 0.99;
+  Index steps = 320;  // of Lanczos
+};
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+EstimatedRank estimated_effective_rank(const Op& op, Generator&& generator,
+                                       const EstimateOptions& options = {}) {
+  return estimated_effective_rank(op, options.threshold, generator, options.steps);
 }
 
 }  // namespace sagitta

@@ -166,22 +166,24 @@ inline Index parameters(const Weight& weight) {
   return (use.elementwise ? use.backprops.cols() : use.left().cols() * use.right().cols()) + biases;
 }
 
-// Whether every column of a matrix is 0, or c (p - onehot) for probabilities p, as the rows of a softmax's
-// backprops are, and the first row is not: then it lies the other way round.
+// Whether every column of a matrix is c (p - onehot) for probabilities p, as the rows of a softmax's
+// backprops are, and the first row is not: then it lies the other way round. Exactly one number of a column
+// is negative, several are positive, and they cancel: no other backprops look like that throughout.
 template <class = void>
 bool lies_in_columns(const Factor& backprops) {
   const Index rows = backprops.rows(), cols = backprops.cols();
-  if (backprops.one_hot() || rows < 2 || cols < 3) return false;
+  if (backprops.one_hot() || rows < 3 || cols < 3) return false;
   const auto is_difference = [](Index n, const auto& value) {
-    Index negative = 0;
+    Index negative = 0, positive = 0;
     double sum = 0, size = 0;
     for (Index i = 0; i < n && negative < 2; ++i) {
       const double x = value(i);
       negative += x < 0;
+      positive += x > 0;
       sum += x;
       size += std::abs(x);
     }
-    return negative == 1 && std::abs(sum) <= 1e-3 * size;
+    return negative == 1 && positive > 1 && std::abs(sum) <= 1e-3 * size;
   };
   if (is_difference(cols, [&](Index j) { return backprops.at(0, j); })) return false;
   for (Index j = 0; j < cols; ++j)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <sagitta/detail/parallel.hpp>
 #include <sagitta/detail/tile_product.hpp>
 
@@ -74,6 +75,13 @@ void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Righ
                    else
                      panels.pack(X, first, count);
                  });
+}
+
+// A bound on what rounding has moved a matrix of inner products by, in the 2-norm: sums of so many terms,
+// `size` the sum of the squared lengths of the vectors. Entry (i, j) is off by about sqrt(terms) eps |x_i|
+// |x_j|.
+inline double product_rounding(Index terms, double size) {
+  return 4 * std::sqrt(static_cast<double>(terms)) * epsilon * size;
 }
 
 // X X^T, n x n, of which only the lower triangle is right. n^2 X.cols() operations.

@@ -284,9 +284,9 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
   const GramResult fisher = empirical_fisher_gram(
       batches, [&](int64_t i) { return losses_of(model->forward(part(x, i)), part(y, i)); }, parameters,
       options.gram);
-  result.fisher_rank = symmetric_effective_rank(fisher, options.threshold);
-  const MatrixOf<double> K = detail::on_host(fisher.gram, "measure");
-  result.overlap = gradient_gram_overlap(K, options.threshold, detail::rounding_of(fisher, K));
+  const GradientGram gram = gradient_gram(fisher);
+  result.fisher_rank = sagitta::fisher_rank(gram, options.threshold);
+  result.overlap = gradient_gram_overlap(gram, options.threshold);
   result.check_error = fisher.check_error;
   result.fallback_parameters = fisher.fallback_parameters;
 
