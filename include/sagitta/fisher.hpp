@@ -4,6 +4,7 @@
 
 #include <Eigen/Core>
 #include <cmath>
+#include <sagitta/detail/probabilities.hpp>
 #include <sagitta/detail/random.hpp>
 #include <sagitta/effective_rank.hpp>
 #include <sagitta/gradient_gram.hpp>
@@ -19,27 +20,6 @@
 //   back-propagate rank          = fisher_rank(layers)
 namespace sagitta {
 
-namespace detail {
-
-// Throws unless every row of p is a distribution: no negative entry, and a sum within 1e-4 of 1.
-template <class Derived>
-void check_probabilities(const Eigen::MatrixBase<Derived>& p, const char* function) {
-  largest_magnitude(p, function, "probabilities");
-  constexpr double slack = 1e-4;  // what a softmax in float over thousands of classes is off by
-  for (Index m = 0; m < p.rows(); ++m) {
-    double sum = 0;
-    for (Index c = 0; c < p.cols(); ++c) {
-      const auto value = static_cast<double>(p(m, c));
-      if (value < 0) reject(function, "probabilities(", m, ", ", c, ") is ", value, ", expected values >= 0");
-      sum += value;
-    }
-    if (std::abs(sum - 1) > slack)
-      reject(function, "row ", m, " of probabilities sums to ", sum, ", expected 1");
-  }
-}
-
-}  // namespace detail
-
 // Softmax by rows: M x C logits -> M x C probabilities, in the scalar of the logits. Any finite logits are
 // right: the largest of a row is subtracted first. Throws std::invalid_argument for NaN or infinity.
 template <class Derived>
@@ -54,14 +34,18 @@ MatrixOf<detail::RealOf<Derived>> softmax(const Eigen::MatrixBase<Derived>& logi
 }
 
 // One label a row, drawn from the row's distribution; for the sampled-label Fisher.
-//   probabilities: M x C, rows that sum to 1
+//   probabilities: M x C, rows that sum to 1: within 1e-4 or, where that is more, 2^-24 a class of a float
+//   row, as
+//     a softmax in float over 100,000 words leaves it
+//   sum_error: how far from 1 coarser rows may sum; .01 does for rows that were bfloat16 once
 //   generator: any standard generator, a temporary one too; the labels depend on its state alone, on every
 //     platform
 // Returns M labels in [0, C). Throws std::invalid_argument for rows that are no distributions. O(M C).
 template <class Derived, detail::RandomGenerator Generator>
-Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator) {
+Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, Generator&& generator,
+                              double sum_error = 0) {
   const auto& p = detail::in_memory(probabilities);
-  detail::check_probabilities(p, "sample_labels");
+  detail::check_probabilities(p, sum_error, "sample_labels");
   Eigen::VectorXi labels(p.rows());
   for (Index m = 0; m < p.rows(); ++m) {
     double sum = 0;  // one by one: a sum in packets would depend on the processor
@@ -82,9 +66,9 @@ namespace detail {
 
 template <class Derived>
 MatrixOf<RealOf<Derived>> cross_entropy_backprops(const Eigen::MatrixBase<Derived>& probabilities,
-                                                  IndexView labels) {
+                                                  IndexView labels, double sum_error) {
   MatrixOf<RealOf<Derived>> backprops = in_memory(probabilities);
-  check_probabilities(backprops, "cross_entropy_backprops");
+  check_probabilities(backprops, sum_error, "cross_entropy_backprops");
   check_size(labels.size(), backprops.rows(), "cross_entropy_backprops", "labels");
   for (Index m = 0; m < backprops.rows(); ++m) {
     const Index label = labels[m];
@@ -100,18 +84,19 @@ MatrixOf<RealOf<Derived>> cross_entropy_backprops(const Eigen::MatrixBase<Derive
 // Derivatives of the summed cross-entropy by the logits, p - onehot(label): the backprops of the last layer.
 //   probabilities: M x C
 //   labels: M whole numbers in [0, C), of any integer type: any Eigen expression, a std::vector, a span, ...
+//   sum_error: as above
 // Returns M x C. Throws std::invalid_argument for rows that are no distributions and labels out of range.
 template <class Derived, class Labels>
 MatrixOf<detail::RealOf<Derived>> cross_entropy_backprops(const Eigen::MatrixBase<Derived>& probabilities,
-                                                          const Labels& labels) {
+                                                          const Labels& labels, double sum_error = 0) {
   if constexpr (!detail::is_eigen<Labels>) {
-    return detail::cross_entropy_backprops(probabilities, IndexView(labels));
+    return detail::cross_entropy_backprops(probabilities, IndexView(labels), sum_error);
   } else if constexpr (!std::is_integral_v<typename Labels::Scalar>) {
     static_assert(std::is_integral_v<typename Labels::Scalar>, "labels are whole numbers");
     return {};
   } else {
     const auto& numbers = detail::value_of(labels);
-    return detail::cross_entropy_backprops(probabilities, IndexView(numbers));
+    return detail::cross_entropy_backprops(probabilities, IndexView(numbers), sum_error);
   }
 }
 

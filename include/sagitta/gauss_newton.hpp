@@ -45,15 +45,16 @@ inline void check_no_input_error(const RankOptions& options, const char* functio
 
 // L with L L^T = diag(p) - p p^T, the Hessian of the cross-entropy by the logits.
 //   p: C probabilities, of any expression of float or double; p = (1, 0, 0) is fine
+//   sum_error: how far from 1 p may sum where it is coarser than its scalar, as for sample_labels
 // Returns C x (C - 1), in double, right to a few eps. Throws std::invalid_argument for an empty p, and where
 // p is no distribution. O(C^2).
 template <class Derived>
-MatrixOf<double> softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p) {
+MatrixOf<double> softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p, double sum_error = 0) {
   const Eigen::VectorXd values = detail::in_memory(p).reshaped().template cast<double>();
   if (values.size() == 0) detail::reject("softmax_hessian_factor", "p is empty, expected a distribution");
   const Eigen::Matrix<detail::RealOf<Derived>, 1, Eigen::Dynamic> row =
       detail::in_memory(p).reshaped().transpose();
-  detail::check_probabilities(row, "softmax_hessian_factor");
+  detail::check_probabilities(row, sum_error, "softmax_hessian_factor");
   MatrixOf<double> L(values.size(), values.size() - 1);
   detail::fill_softmax_factor(values, L);
   return L;
@@ -62,12 +63,13 @@ MatrixOf<double> softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p) {
 // The backprops that turn gram(layers) into the Gram matrix B B^T of Gauss-Newton: back-propagate these rows
 // as M (C - 1) samples (row m (C - 1) + k starts at the logits of sample m), each with the inputs of its
 // sample.
-//   probabilities: M x C
+//   probabilities: M x C;  sum_error: as above
 // Returns M (C - 1) x C. Throws std::invalid_argument for rows that are no distributions. O(M C^2).
 template <class Derived>
-MatrixOf<double> gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probabilities) {
+MatrixOf<double> gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probabilities,
+                                        double sum_error = 0) {
   const auto& p = detail::in_memory(probabilities);
-  detail::check_probabilities(p, "gauss_newton_backprops");
+  detail::check_probabilities(p, sum_error, "gauss_newton_backprops");
   const Index M = p.rows(), C = p.cols(), columns = std::max<Index>(C - 1, 0);
   MatrixOf<double> rows(M * columns, C), L(C, columns);
   for (Index m = 0; m < M && columns > 0; ++m) {
@@ -79,7 +81,7 @@ MatrixOf<double> gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probab
 
 // The effective rank of the Gauss-Newton matrix.
 //   J: (M*C) x P, the Jacobian of all logits, row m*C + c, float or double
-//   probabilities: M x C;  threads: as for symmetric_effective_rank
+//   probabilities: M x C;  threads: as for symmetric_effective_rank;  sum_error: as above
 // max_rank is min(P, M (C - 1)). Jacobians of any scale are right; rounding is in the bracket. Throws
 // std::invalid_argument where J has another number of rows, for NaN or infinity, rows that are no
 // distributions, and a threshold outside [0, 1].
@@ -87,12 +89,12 @@ MatrixOf<double> gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probab
 template <class Derived, class Probabilities>
 EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
                                 const Eigen::MatrixBase<Probabilities>& probabilities,
-                                double threshold = 0.99, Index threads = 1) {
+                                double threshold = 0.99, Index threads = 1, double sum_error = 0) {
   constexpr const char* name = "gauss_newton_rank";
   detail::check_threshold(threshold, name);
   detail::check_threads(threads, name);
   const auto& p = detail::in_memory(probabilities);
-  detail::check_probabilities(p, name);
+  detail::check_probabilities(p, sum_error, name);
   const Index M = p.rows(), C = p.cols(), columns = std::max<Index>(C - 1, 0), P = J.cols();
   if (J.rows() != M * C)
     detail::reject(name, "J has ", J.rows(), " rows, expected ", M * C, " (", M, " samples x ", C,
@@ -149,7 +151,7 @@ MatrixOf<double> softmax_factor_columns(const Eigen::MatrixBase<Derived>& p, con
 //     the scalar of the probabilities (a MatrixOf<float> or MatrixOf<double>, by columns), and returns the
 //     layers' traces, a range of LayerTrace with M samples. It is called C - 1 times, each time for the same
 //     forward pass; what the traces look at need only last until the next call, but the inputs until the end.
-//   threads: as for symmetric_effective_rank
+//   threads: as for symmetric_effective_rank;  sum_error: as above
 // max_rank is min(P, M (C - 1)). Probabilities that are saturated, and give tiny backprops, are right;
 // rounding is in the bracket. Throws std::invalid_argument for rows that are no distributions, a threshold
 // outside [0, 1], as gram(layers) does, and where the passes differ in their layers. C - 1 backward passes,
@@ -157,13 +159,13 @@ MatrixOf<double> softmax_factor_columns(const Eigen::MatrixBase<Derived>& p, con
 template <class Derived, class Backprop>
 requires(!detail::is_eigen<std::remove_cvref_t<Backprop>>) EffectiveRank
     gauss_newton_rank(const Eigen::MatrixBase<Derived>& probabilities, Backprop&& backprop,
-                      double threshold = 0.99, Index threads = 1) {
+                      double threshold = 0.99, Index threads = 1, double sum_error = 0) {
   constexpr const char* name = "gauss_newton_rank";
   detail::check_threshold(threshold, name);
   detail::check_threads(threads, name);
   const auto& p = detail::in_memory(probabilities);
   using Scalar = detail::RealOf<Derived>;
-  detail::check_probabilities(p, name);
+  detail::check_probabilities(p, sum_error, name);
   const Index M = p.rows(), C = p.cols();
   if (M == 0 || C < 2) return {};
   MatrixOf<double> tails = MatrixOf<double>::Zero(M, C);

@@ -224,7 +224,7 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
     other_cuts.push_back(detail::crossing(half, size, threshold).modulus);
     for (const double sign : {-2.0, 2.0})
       other_cuts.push_back(
-          detail::crossing(rule, size, std::clamp(threshold + sign * whole.deviation, 0.0, 1.0)).modulus);
+          detail::crossing(rule, size, std::clamp(threshold + sign * whole.share_deviation, 0.0, 1.0)).modulus);
     result.truncation = static_cast<Index>(std::ceil(whole.rank));
     result.products = process.steps;
   }

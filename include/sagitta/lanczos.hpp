@@ -65,7 +65,7 @@ struct Eigenpairs {
   MatrixOf<double> vectors;   // n x k, orthonormal
   Eigen::VectorXd residuals;  // |A v - value v|: an eigenvalue of A lies within it of the value
   Index products = 0;
-  bool converged = false;  // all residuals reached the tolerance
+  bool converged = false;  // all residuals reached the tolerance, and the confirming pass found nothing else
 };
 
 namespace detail {
@@ -165,7 +165,8 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator&& generator, Eige
     const bool confirmed = capacity == n || (checked.size() == k &&
                                              (values(wanted) - checked).cwiseAbs().maxCoeff() <= 2 * allowed);
     const Index kept = reached ? k : keep;  // by a restart
-    if ((reached && confirmed) || result.products + capacity - kept + k > budget) {
+    result.converged = reached && confirmed;
+    if (result.converged || result.products + capacity - kept + k > budget) {
       result.values = values(wanted);
       result.vectors.noalias() = space.basis * ritz.eigenvectors()(every, wanted);
       break;
@@ -199,7 +200,7 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator&& generator, Eige
     result.residuals[i] = (product - result.values[i] * result.vectors.col(i)).stableNorm();
   }
   result.products += k;
-  result.converged = result.residuals.maxCoeff() <= 2 * (std::max)(options.tolerance, roundoff) * norm;
+  result.converged &= result.residuals.maxCoeff() <= 2 * (std::max)(options.tolerance, roundoff) * norm;
   return result;
 }
 
