@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sagitta/detail/check.hpp>
+#include <sagitta/detail/row_products.hpp>
 #include <sagitta/layer_trace.hpp>
 #include <string>
 #include <vector>
@@ -88,17 +89,24 @@ class AnyFactor {
 
   template <class Scalar>
   void copy_run(Index row, Index rows, Index col, Index cols, double* target, Index stride) const {
-    const Eigen::OuterStride<> apart(stride);
-    if (row_stride_ == 1) {  // contiguous columns, which are read in packets
-      const Eigen::Map<const MatrixOf<Scalar>, 0, Eigen::OuterStride<>> source(
-          static_cast<const Scalar*>(data_) + offset(row) + col * col_stride_, rows, cols,
-          Eigen::OuterStride<>(col_stride_));
-      Eigen::Map<MatrixOf<double>, 0, Eigen::OuterStride<>>(target, rows, cols, apart) =
-          source.template cast<double>();
-    } else {
-      Eigen::Map<MatrixOf<double>, 0, Eigen::OuterStride<>>(target, rows, cols, apart) =
+    if (row_stride_ == 1 && rows == RowPanels::height && stride == rows)
+      copy_columns<Scalar, RowPanels::height>(row, rows, col, cols, target, stride);
+    else if (row_stride_ == 1)
+      copy_columns<Scalar, Eigen::Dynamic>(row, rows, col, cols, target, stride);
+    else
+      Eigen::Map<MatrixOf<double>, 0, Eigen::OuterStride<>>(target, rows, cols,
+                                                            Eigen::OuterStride<>(stride)) =
           map<Scalar>(row, rows, col, cols).template cast<double>();
-    }
+  }
+
+  // of contiguous columns, which are read in packets: of a number of rows that is known for whole panels
+  template <class Scalar, int Rows>
+  void copy_columns(Index row, Index rows, Index col, Index cols, double* target, Index stride) const {
+    const Eigen::Map<const MatrixOf<Scalar, Rows>, 0, Eigen::OuterStride<>> source(
+        static_cast<const Scalar*>(data_) + offset(row) + col * col_stride_, rows, cols,
+        Eigen::OuterStride<>(col_stride_));
+    Eigen::Map<MatrixOf<double, Rows>, 0, Eigen::OuterStride<Rows>>(
+        target, rows, cols, Eigen::OuterStride<Rows>(stride)) = source.template cast<double>();
   }
 
   template <class Scalar>
