@@ -233,7 +233,8 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
                                       return losses_of(output, part(y, batch));
                                     },
                                     {}};
-    const at::Tensor losses = detail::run_forward(question, i, parameters, recorder, generators);
+    detail::MovedTensors moved;
+    const at::Tensor losses = detail::run_forward(question, i, parameters, recorder, generators, moved);
     const detail::ExactArithmetic exact;
     detail::losses_factor(losses, "measure");
     detail::keep_gradients(detail::CoverageWalk(losses, parameters).coverage(parameters.size(), {}), kept);

@@ -49,7 +49,7 @@ class GramAssembly {
   }
 
   void capture_all() {
-    GeneratorStates generators;
+    GeneratorStates generators(parameters_[0].device());
     for (int64_t i = 0; i < question_.batches; ++i) {
       passes_.push_back(capture(question_, i, parameters_, options_, generators, gradients_));
       Pass& pass = passes_.back();
@@ -179,10 +179,11 @@ class GramAssembly {
     for (std::size_t i = 0; i < passes_.size(); ++i) {
       Pass& pass = passes_[i];
       at::Tensor output = pass.output;
+      MovedTensors moved;
       if (question_.batches > 1) {  // its graph has gone
         Recorder recorder(parameters_, [](std::string_view) { return false; });
         GeneratorStates generators = pass.generators;
-        output = run_forward(question_, batches_[i], parameters_, recorder, generators);
+        output = run_forward(question_, batches_[i], parameters_, recorder, generators, moved);
       }
       const ExactArithmetic exact;
       for (int64_t n = 0; n < pass.rows(); ++n, ++row) {

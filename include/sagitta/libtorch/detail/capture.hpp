@@ -5,6 +5,7 @@
 
 #include <sagitta/libtorch/detail/backward.hpp>
 #include <sagitta/libtorch/detail/coverage.hpp>
+#include <sagitta/libtorch/detail/isolation.hpp>
 #include <sagitta/libtorch/options.hpp>
 
 namespace sagitta::libtorch::detail {
@@ -19,6 +20,7 @@ struct Pass {
   std::vector<at::Tensor> backprops;  // by each call's output, [copies, its shape]; undefined: no influence
   std::set<std::size_t> uncovered;    // parameters that the calls do not account for
   GeneratorStates generators;         // before the forward pass
+  MovedTensors moved;                 // by the forward pass; put back when the graph has been used
 
   int64_t rows() const { return samples * copies; }
   // the cotangent of the output that gives sum_n weights_n (row n); weights: [rows()]
@@ -27,6 +29,7 @@ struct Pass {
   }
   // lets the graph go, where only what was captured is needed any more
   void release_graph() {
+    moved.put_back();
     output = output.detach();
     for (OperatorCall& call : calls) {
       call.edge = {};
@@ -58,26 +61,14 @@ inline const Rule* find_rule(const GramOptions& options, std::string_view name) 
   return standard == standard_rules().end() ? nullptr : &standard->second;
 }
 
-// The forward pass alone, with its state put back.
-//   generators: where its random numbers begin, if anywhere; then where they ended
+// The forward pass alone, watched.
+//   generators: where its random numbers begin, if known; then where they ended
+//   moved: what it wrote to, for the caller to put back
 inline at::Tensor run_forward(const Question& question, int64_t batch, const Parameters& parameters,
-                              Recorder& recorder, GeneratorStates& generators) {
-  struct State {
-    GeneratorStates before;
-    Recorder& recorder;
-    ~State() {
-      before.restore();
-      recorder.restore_statistics();
-    }
-  };
-  at::Tensor output;
-  {
-    const State state{GeneratorStates(parameters[0].device()), recorder};
-    generators.restore();
-    output = recorder.watch([&] { return question.forward(batch); });
-    generators = GeneratorStates(parameters[0].device());
-  }
-  if (recorder.coupled)
+                              Recorder& recorder, GeneratorStates& generators, MovedTensors& moved) {
+  Isolation isolation(generators, moved, parameters[0].device());
+  at::Tensor output = recorder.watch([&] { return question.forward(batch); });
+  if (isolation.coupled())
     reject(question.function,
            "batch norm in train mode couples the samples of a batch, so that no sample has a gradient of its "
            "own; call model->eval() first (a layer with track_running_stats(false) stays so)");
@@ -95,7 +86,7 @@ inline Pass capture(const Question& question, int64_t batch, const Parameters& p
   Recorder recorder(parameters, [&](std::string_view name) { return find_rule(options, name) != nullptr; });
   Pass pass;
   pass.generators = generators;
-  pass.output = run_forward(question, batch, parameters, recorder, generators);
+  pass.output = run_forward(question, batch, parameters, recorder, generators, pass.moved);
   const ExactArithmetic exact;
   pass.factor = question.factor(pass.output);
   pass.samples = pass.factor.size(0);

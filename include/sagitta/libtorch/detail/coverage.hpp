@@ -18,12 +18,14 @@ struct Coverage {
   bool slices = false;  // so is a write into a part of a tensor
 };
 
-// Generated nodes have plain names ("AddmmBackward0"), LibTorch's own lie in torch::autograd, and a custom
-// function is one of those, torch::autograd::CppNode, or of the user's.
+// Generated nodes have names that end with a number ("AddmmBackward0"), LibTorch's own lie in
+// torch::autograd. What is neither is a custom function, of C++ (torch::autograd::CppNode or a name of the
+// user's) or of Python ("CenteredBackward").
 inline bool is_custom(const torch::autograd::Node& node) {
   const std::string name = node.name();
-  return name.find("CppNode<") != std::string::npos ||
-         (name.find("::") != std::string::npos && name.rfind("torch::autograd::", 0) != 0);
+  if (name.find("CppNode<") != std::string::npos) return true;
+  if (name.rfind("torch::autograd::", 0) == 0) return false;
+  return name.find("::") != std::string::npos || name.empty() || name.back() < '0' || name.back() > '9';
 }
 
 class CoverageWalk {
@@ -45,6 +47,12 @@ class CoverageWalk {
       for (const auto& edge : node->next_edges())
         if (edge.is_valid()) open.push_back(edge.function.get());
     }
+  }
+
+  // whether any parameter influences the output
+  bool reaches_parameters() const {
+    return std::any_of(owners_.begin(), owners_.end(),
+                       [&](const auto& owner) { return reached_.contains(owner.first); });
   }
 
   // Every edge into a parameter, or into a view of it, must come from a node that was made inside a recorded

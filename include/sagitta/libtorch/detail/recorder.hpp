@@ -94,25 +94,6 @@ struct ReadInputs {
 template struct ReadInputs<&at::RecordFunction::inputs_>;
 c10::ArrayRef<const c10::IValue> inputs_of(const at::RecordFunction& call);
 
-// Batch norm that normalises by the statistics of the batch couples its samples.
-inline bool couples_samples(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
-  constexpr std::string_view names[] = {"aten::batch_norm",
-                                        "aten::native_batch_norm",
-                                        "aten::cudnn_batch_norm",
-                                        "aten::miopen_batch_norm",
-                                        "aten::_native_batch_norm_legit",
-                                        "aten::_batch_norm_with_update",
-                                        "aten::_batch_norm_impl_index",
-                                        "aten::sync_batch_norm"};
-  for (const std::string_view known : names)
-    if (name == known) {
-      if (name == "aten::_batch_norm_with_update") return true;
-      const std::size_t flag = inputs.size() > 5 && inputs[5].isBool() ? 5 : 3;  // 3: without statistics
-      return inputs.size() > flag && inputs[flag].isBool() && inputs[flag].toBool();
-    }
-  return false;
-}
-
 class Recorder {
  public:
   // handles(name): whether there is a rule for the operator
@@ -126,9 +107,8 @@ class Recorder {
   }
 
   std::vector<OperatorCall> calls;
-  bool coupled = false;  // batch norm in train mode was seen
-  bool failed = false;   // something threw inside a callback; then nothing recorded can be trusted
-  bool frozen = false;   // also record what does not require grad
+  bool failed = false;  // something threw inside a callback; then nothing recorded can be trusted
+  bool frozen = false;  // also record what does not require grad
 
   // Runs `forward` under observation, on this thread.
   template <class Forward>
@@ -149,14 +129,6 @@ class Recorder {
       at::CallbackHandle handle{};
     } const observation(this);
     return forward();
-  }
-
-  // Puts the running statistics back that normalisation in train mode has moved.
-  void restore_statistics() {
-    if (!normalised_) return;
-    const at::NoGradGuard no_grad;
-    for (auto tensor = moved_.rbegin(); tensor != moved_.rend(); ++tensor)
-      tensor->first.copy_(tensor->second);
   }
 
  private:
@@ -204,7 +176,6 @@ class Recorder {
   }
 
   std::unique_ptr<at::ObserverContext> begin(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
-    remember_state(name, inputs);
     if (inside_ || !handles_(name)) return nullptr;
     std::vector<ParameterUse> uses;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -261,27 +232,9 @@ class Recorder {
     }
   }
 
-  // Normalisation in train mode moves its running statistics and counters; they are put back.
-  void remember_state(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
-    if (inside_) return;
-    const auto remember = [&](std::size_t i) {
-      if (i < inputs.size() && inputs[i].isTensor() && inputs[i].toTensor().defined())
-        moved_.emplace_back(inputs[i].toTensor(), inputs[i].toTensor().clone());
-    };
-    if (name == "aten::add_") {
-      if (inputs[0].toTensor().dim() == 0 && inputs[0].toTensor().scalar_type() == at::kLong) remember(0);
-    } else if (couples_samples(name, inputs) || name == "aten::instance_norm") {
-      coupled = coupled || name != "aten::instance_norm";
-      normalised_ = true;
-      remember(3);
-      remember(4);
-    }
-  }
-
   std::function<bool(std::string_view)> handles_;
   std::unordered_multimap<const c10::StorageImpl*, Place> by_storage_;
-  std::vector<std::pair<at::Tensor, at::Tensor>> moved_;
-  bool inside_ = false, normalised_ = false;
+  bool inside_ = false;
 };
 
 }  // namespace detail

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <ATen/Context.h>
 #include <ATen/ops/maximum.h>
 
+#include <cstdlib>
 #include <sagitta/libtorch/rule.hpp>
+#include <string_view>
 
 // How far the rounding of products moves a Gram matrix. Where the positions of a sample (pixels, tokens, the
 // uses of a shared weight) nearly cancel, it is far above eps times the Gram matrix: it goes with the size of
@@ -11,6 +14,20 @@ namespace sagitta::libtorch::detail {
 
 inline double unit_of(at::ScalarType type) {
   return type == at::kDouble ? 2.3e-16 : type == at::kFloat ? 1.2e-7 : type == at::kHalf ? 1e-3 : 8e-3;
+}
+
+// The unit roundoff of products in float where the settings of the process let hardware take a shorter type:
+// TF32, or bfloat16 on a CPU. 0 for other types.
+inline double unit_of_hardware(at::ScalarType type, at::Device device, bool convolves) {
+  if (type != at::kFloat) return 0;
+  const at::Context& context = at::globalContext();
+  const auto precision = context.float32MatmulPrecision();
+  if (device.is_cpu()) return precision == at::Float32MatmulPrecision::MEDIUM ? unit_of(at::kBFloat16) : 0;
+  const char* const override = std::getenv("NVIDIA_TF32_OVERRIDE");
+  if (override != nullptr && std::string_view(override) == "0") return 0;
+  const bool tf32 = precision != at::Float32MatmulPrecision::HIGHEST || context.allowTF32CuBLAS() ||
+                    (convolves && context.allowTF32CuDNN());
+  return tf32 ? unit_of(at::kHalf) / 2 : 0;  // as many digits as half precision, rounded to nearest
 }
 
 // [N]: at least the lengths that gradients by one factor would have if nothing cancelled,

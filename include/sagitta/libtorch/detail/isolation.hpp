@@ -1,0 +1,360 @@
+#pragma once
+
+#include <ATen/Context.h>
+#include <ATen/core/Generator.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <mutex>
+#include <sagitta/libtorch/detail/rounding.hpp>
+#include <sagitta/libtorch/parameters.hpp>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+// A forward pass that leaves the process as it was: random numbers, running statistics, buffers. It must not
+// be seen by what else the process does meanwhile, so that nothing global is set and put back: while a pass
+// runs, this thread takes its operators through a dispatch key of LibTorch that exists for libraries outside
+// it (DeferredInit), whose kernel, ours, does as follows and goes on to the operator.
+namespace sagitta::libtorch::detail {
+
+// Where the random numbers of a pass begin, or where they have ended.
+class GeneratorStates {
+ public:
+  GeneratorStates() = default;  // not yet known
+  explicit GeneratorStates(at::Device device) {
+    note(at::globalContext().defaultGenerator(at::Device(at::kCPU)));
+    if (!device.is_cpu()) note(at::globalContext().defaultGenerator(device));
+  }
+  bool empty() const { return states_.empty(); }
+  // the state noted for a generator; its own where there is none
+  at::Tensor of(const at::Generator& generator) const {
+    for (const auto& [original, state] : states_)
+      if (original == generator) return state;
+    return state_of(generator);
+  }
+  void set(const at::Generator& generator, const at::Tensor& state) {
+    for (auto& [original, noted] : states_)
+      if (original == generator) return void(noted = state);
+    states_.emplace_back(generator, state);
+  }
+  static at::Tensor state_of(at::Generator generator) {
+    const std::lock_guard<std::mutex> lock(generator.mutex());
+    return generator.get_state();
+  }
+  static void set_state(at::Generator generator, const at::Tensor& state) {
+    const std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_state(state);
+  }
+
+ private:
+  void note(const at::Generator& generator) { states_.emplace_back(generator, state_of(generator)); }
+
+  std::vector<std::pair<at::Generator, at::Tensor>> states_;
+};
+
+// Tensors that are older than a forward pass and that it wrote to (running statistics, the vectors of a power
+// iteration, a weight that is renormalised), with the values that they had. A graph may hold the values that
+// the pass left there, so those stay, or are shown again, while the graph is used.
+class MovedTensors {
+ public:
+  MovedTensors() = default;
+  MovedTensors(MovedTensors&& other) noexcept
+      : entries_(std::exchange(other.entries_, {})), after_(other.after_) {}
+  MovedTensors(const MovedTensors&) = delete;
+  MovedTensors& operator=(const MovedTensors&) = delete;
+  MovedTensors& operator=(MovedTensors&&) = delete;
+  ~MovedTensors() { put_back(); }
+
+  bool empty() const { return entries_.empty(); }
+  void before_write(const at::Tensor& tensor) {
+    for (const Entry& entry : entries_)
+      if (entry.tensor.is_alias_of(tensor) && entry.tensor.storage_offset() == tensor.storage_offset() &&
+          entry.tensor.sizes() == tensor.sizes() && entry.tensor.strides() == tensor.strides())
+        return;
+    const at::NoGradGuard no_grad;
+    entries_.push_back({tensor.detach(), tensor.detach().clone(), {}});
+  }
+  // the values that the pass left, or those that the tensors have otherwise
+  void show(bool after) {
+    if (after == after_) return;
+    const at::NoGradGuard no_grad;
+    for (Entry& entry : entries_) (after_ ? entry.after : entry.before) = entry.tensor.clone();
+    write(after);
+  }
+  // the values from before the pass, for good
+  void put_back() noexcept {
+    try {
+      if (after_) write(false);
+    } catch (...) {  // a copy between tensors that were made alike does not fail
+    }
+    entries_.clear();
+  }
+
+ private:
+  struct Entry {
+    at::Tensor tensor, before, after;
+  };
+  // In reverse, as views of one tensor may overlap. Autograd does not notice: it is not the user who writes,
+  // and the graph gets to see the values that it knows.
+  void write(bool after) {
+    const at::NoGradGuard no_grad;
+    const at::AutoDispatchBelowADInplaceOrView unnoticed;
+    for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
+      entry->tensor.copy_(after ? entry->after : entry->before);
+    after_ = after;
+  }
+
+  std::vector<Entry> entries_;
+  bool after_ = true;
+};
+
+// What a forward pass is run in, on this thread and as long as it lives.
+//   - Random numbers of the CPU come from copies of the generators. Those of a GPU are the process's, whose
+//     state is put back (another thread that draws there meanwhile draws some numbers twice).
+//   - What the pass writes into tensors that are older than it is noted, for `moved` to put back.
+//   - Recurrent layers are computed by the operators that they consist of, and where `plain` says so
+//     attention too: fused kernels hide layers, or have no second derivative.
+// A pass that the user moves to another thread is not seen.
+class Isolation {
+ public:
+  //   states: where random numbers begin, where known; then where they ended
+  Isolation(GeneratorStates& states, MovedTensors& moved, at::Device device, bool plain = false)
+      : states_(states), moved_(moved), plain_(plain), outer_(current()) {
+    observe();
+    if (states_.empty()) states_ = GeneratorStates(device);
+    if (!device.is_cpu()) {
+      device_ = at::globalContext().defaultGenerator(device);
+      before_ = GeneratorStates::state_of(device_);
+      GeneratorStates::set_state(device_, states_.of(device_));
+    }
+    current() = this;
+  }
+  Isolation(const Isolation&) = delete;
+  Isolation& operator=(const Isolation&) = delete;
+  ~Isolation() {
+    current() = outer_;
+    if (outer_) outer_->young_.insert(young_.begin(), young_.end());
+    for (const auto& [original, own] : own_) states_.set(original, GeneratorStates::state_of(own));
+    if (device_.defined()) {
+      states_.set(device_, GeneratorStates::state_of(device_));
+      GeneratorStates::set_state(device_, before_);
+    }
+  }
+
+  bool coupled() const { return coupled_; }      // batch norm in train mode was seen
+  bool convolves() const { return convolves_; }  // so was a convolution
+  bool kinks() const { return kinks_; }          // so was an operator whose derivative jumps
+  double unit() const { return unit_; }          // unit roundoff of the coarsest type that was computed in
+
+ private:
+  static constexpr c10::DispatchKey key = c10::DispatchKey::DeferredInit;
+  using Stack = torch::jit::Stack;
+
+  struct Facts {                            // of an operator
+    int64_t generator = -1, training = -1;  // places of arguments
+    std::vector<std::size_t> written, statistics;
+    bool batch_norm = false, instance_norm = false, recurrent = false, attention = false, convolution = false;
+  };
+
+  static Isolation*& current() {
+    thread_local Isolation* isolation = nullptr;
+    return isolation;
+  }
+  // Once in a process; the key does nothing unless a thread asks for it.
+  static void observe() {
+    static const c10::RegistrationHandleRAII registration = c10::Dispatcher::singleton().registerFallback(
+        key, c10::KernelFunction::makeFromBoxedFunction<&kernel>(), "sagitta");
+  }
+  static void kernel(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+    const auto rest = keys & c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, key);
+    if (current())
+      current()->run(op, rest, *stack);
+    else
+      op.redispatchBoxed(rest, stack);
+  }
+
+  static const Facts& facts(const c10::OperatorHandle& op) {
+    thread_local std::unordered_map<c10::OperatorName, Facts> known;
+    const auto found = known.find(op.operator_name());
+    if (found != known.end()) return found->second;
+    Facts facts;
+    const std::string& name = op.schema().name();
+    const auto begins = [&](std::string_view prefix) { return name.rfind(prefix, 0) == 0; };
+    facts.instance_norm = name == "aten::instance_norm";
+    facts.attention = name == "aten::scaled_dot_product_attention";
+    facts.batch_norm = begins("aten::") && name.find("batch_norm") != std::string::npos;
+    facts.convolution = name.find("conv") != std::string::npos;
+    for (const char* const part :
+         {"relu", "threshold", "hard", "clamp", "abs", "max", "min", "shrink", "where", "l1_loss", "huber"})
+      facts.kink =
+          facts.kink || (name.find(part) != std::string::npos && name.find("softmax") == std::string::npos);
+    facts.recurrent = name == "aten::lstm" || name == "aten::gru" || begins("aten::rnn_");
+    const auto& arguments = op.schema().arguments();
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      const std::string& argument = arguments[i].name();
+      if (argument == "generator") facts.generator = static_cast<int64_t>(i);
+      if (argument == "training" || argument == "train" || argument == "use_input_stats")
+        facts.training = static_cast<int64_t>(i);
+      if (argument == "running_mean" || argument == "running_var") facts.statistics.push_back(i);
+      if (arguments[i].alias_info() && arguments[i].alias_info()->isWrite()) facts.written.push_back(i);
+    }
+    return known.emplace(op.operator_name(), std::move(facts)).first->second;
+  }
+
+  template <class Visit>
+  static void visit(const c10::IValue& value, const Visit& tensor) {
+    if (value.isTensor()) {
+      if (value.toTensor().defined()) tensor(value.toTensor());
+    } else if (value.isTensorList()) {
+      for (const at::Tensor& one : value.toTensorVector()) tensor(one);
+    } else if (value.isList()) {
+      for (const c10::IValue& one : value.toListRef())
+        if (one.isTensor() && one.toTensor().defined()) tensor(one.toTensor());
+    }
+  }
+  static const c10::StorageImpl* storage_of(const at::Tensor& tensor) {
+    return tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
+  }
+
+  void run(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack& stack) {
+    const Facts& known = facts(op);
+    const std::size_t count = op.schema().arguments().size(), first = stack.size() - count;
+    const auto argument = [&](auto i) -> c10::IValue& { return stack[first + static_cast<std::size_t>(i)]; };
+    std::vector<const c10::StorageImpl*> inputs;
+    at::Device device(at::kCPU);
+    for (std::size_t i = count; i-- > 0;)
+      visit(argument(i), [&](const at::Tensor& tensor) {
+        inputs.push_back(storage_of(tensor));
+        device = tensor.device();
+      });
+    if (known.generator >= 0 && device.is_cpu()) {
+      c10::IValue& generator = argument(known.generator);
+      generator =
+          own(generator.isNone() ? at::globalContext().defaultGenerator(device) : generator.toGenerator());
+    }
+    for (const std::size_t i : known.written)
+      visit(argument(i), [&](const at::Tensor& tensor) { before_write(tensor); });
+    convolves_ = convolves_ || known.convolution;
+    kinks_ = kinks_ || known.kink;
+    const bool trains =
+        known.training < 0 || !argument(known.training).isBool() || argument(known.training).toBool();
+    if (trains)
+      for (const std::size_t i : known.statistics)
+        visit(argument(i), [&](const at::Tensor& tensor) { before_write(tensor); });
+    if (known.batch_norm && trains && instance_norms_ == 0) look_at_batch_norm(stack, first, count);
+
+    struct Inside {
+      int& depth;
+      const int step;
+      Inside(int& counter, bool inside) : depth(counter), step(inside ? 1 : 0) { depth += step; }
+      ~Inside() { depth -= step; }
+    };
+    {
+      const Inside inside(instance_norms_, known.instance_norm);
+      if (!(known.attention && plain_ && plain_attention(op, stack, first))) {
+        if (known.recurrent)
+          without_fused_kernels([&] { op.redispatchBoxed(keys, &stack); });
+        else
+          op.redispatchBoxed(keys, &stack);
+      }
+    }
+
+    for (std::size_t i = first; i < stack.size(); ++i)
+      visit(stack[i], [&](const at::Tensor& tensor) {
+        const c10::StorageImpl* const storage = storage_of(tensor);
+        if (std::find(inputs.begin(), inputs.end(), storage) != inputs.end()) return;
+        young_.insert(storage);
+        if (tensor.is_floating_point() && tensor.requires_grad())
+          unit_ = std::max(unit_, unit_of(tensor.scalar_type()));
+      });
+  }
+
+  void before_write(const at::Tensor& tensor) {
+    const c10::StorageImpl* const storage = storage_of(tensor);
+    if (storage == nullptr || tensor.is_meta() || young_.contains(storage)) return;
+    if (tensor.requires_grad() && !tensor.is_leaf()) return;  // of an older graph
+    moved_.before_write(tensor);
+  }
+
+  const at::Generator& own(const at::Generator& original) {
+    for (const auto& [known, copy] : own_)
+      if (known == original || copy == original) return copy;
+    at::Generator copy = [&] {
+      at::Generator source = original;
+      const std::lock_guard<std::mutex> lock(source.mutex());
+      return source.clone();
+    }();
+    GeneratorStates::set_state(copy, states_.of(original));
+    own_.emplace_back(original, std::move(copy));
+    return own_.back().second;
+  }
+
+  // Normalising by the statistics of several rows that the gradient goes through couples samples.
+  void look_at_batch_norm(const Stack& stack, std::size_t first, std::size_t count) {
+    const c10::IValue& input = stack[first];
+    if (count == 0 || !input.isTensor() || !input.toTensor().defined() || !at::GradMode::is_enabled()) return;
+    if (input.toTensor().dim() == 0 || input.toTensor().size(0) <= 1) return;
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, 3); ++i)
+      visit(stack[first + i],
+            [&](const at::Tensor& tensor) { coupled_ = coupled_ || tensor.requires_grad(); });
+  }
+
+  template <class Call>
+  static void without_fused_kernels(const Call& call) {
+    struct Settings {  // the process's, for the time of one layer; they choose between equals
+      bool mkldnn = at::globalContext().userEnabledMkldnn(), cudnn = at::globalContext().userEnabledCuDNN();
+      Settings() { set(false, false); }
+      ~Settings() { set(mkldnn, cudnn); }
+      static void set(bool with_mkldnn, bool with_cudnn) {
+        at::globalContext().setUserEnabledMkldnn(with_mkldnn);
+        at::globalContext().setUserEnabledCuDNN(with_cudnn);
+      }
+    } const settings;
+    call();
+  }
+
+  // Attention as products and a softmax. False where that operator is not there, or not for these tensors.
+  static bool plain_attention(const c10::OperatorHandle& op, Stack& stack, std::size_t first) {
+    const auto math =
+        c10::Dispatcher::singleton().findSchema({"aten::_scaled_dot_product_attention_math", ""});
+    if (!math || !stack[first].isTensor() || stack[first].toTensor().is_nested()) return false;
+    const at::Tensor query = stack[first].toTensor();
+    Stack arguments;
+    for (const c10::Argument& wanted : math->schema().arguments()) {
+      const auto place = op.schema().argumentIndexWithName(wanted.name());
+      c10::IValue value = place                    ? stack[first + static_cast<std::size_t>(*place)]
+                          : wanted.default_value() ? *wanted.default_value()
+                                                   : c10::IValue();
+      if (wanted.name() == "attn_mask" && value.isTensor() && value.toTensor().defined() &&
+          value.toTensor().scalar_type() == at::kBool) {
+        const at::Tensor mask = value.toTensor();
+        value = at::zeros_like(mask, query.options().requires_grad(false))
+                    .masked_fill_(mask.logical_not(), -std::numeric_limits<double>::infinity());
+      }
+      arguments.push_back(std::move(value));
+    }
+    math->callBoxed(&arguments);
+    stack.resize(first);
+    stack.push_back(arguments.front());
+    return true;
+  }
+
+  GeneratorStates& states_;
+  MovedTensors& moved_;
+  const bool plain_;
+  Isolation* const outer_;
+  const c10::impl::IncludeDispatchKeyGuard guard_{key};
+  at::Generator device_;  // the GPU's
+  at::Tensor before_;
+  std::vector<std::pair<at::Generator, at::Generator>> own_;  // originals and their copies
+  std::unordered_set<const c10::StorageImpl*> young_;         // made during the pass
+  double unit_ = 0;
+  int instance_norms_ = 0;  // how many we are inside
+  bool coupled_ = false, convolves_ = false, kinks_ = false;
+};
+
+}  // namespace sagitta::libtorch::detail
