@@ -30,6 +30,13 @@ inline double rounding_of(const GramResult& result, const MatrixOf<double>& K) {
   return sagitta::detail::is_finite(bound) ? bound : std::numeric_limits<double>::max();
 }
 
+// No Gram matrix of d parameters has a rank above d.
+inline EffectiveRank limited(EffectiveRank rank, int64_t parameter_count) {
+  rank.max_rank = std::min<Index>(rank.max_rank, static_cast<Index>(parameter_count));
+  for (Index* bound : {&rank.rank, &rank.lower, &rank.upper}) *bound = std::min(*bound, rank.max_rank);
+  return rank;
+}
+
 }  // namespace detail
 
 // The effective rank of a symmetric tensor, of its |eigenvalues| (the paper, section 4).
@@ -49,10 +56,8 @@ inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double thresh
 inline EffectiveRank symmetric_effective_rank(const GramResult& result, double threshold = 0.99) {
   constexpr const char* name = "symmetric_effective_rank";
   const MatrixOf<double> K = detail::on_host(result.gram, name);
-  EffectiveRank rank = sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(result, K));
-  rank.max_rank = std::min<Index>(rank.max_rank, static_cast<Index>(result.parameter_count));
-  for (Index* bound : {&rank.rank, &rank.lower, &rank.upper}) *bound = std::min(*bound, rank.max_rank);
-  return rank;
+  return detail::limited(sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(result, K)),
+                         result.parameter_count);
 }
 
 }  // namespace sagitta::libtorch

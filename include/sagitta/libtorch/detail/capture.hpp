@@ -97,7 +97,12 @@ inline Pass capture(const Question& question, int64_t batch, const Parameters& p
         question.function,
         "the output of the forward pass does not require grad, expected one that depends on the parameters");
   if (!recorder.failed) pass.calls = std::move(recorder.calls);
-  Coverage coverage = CoverageWalk(pass.output, parameters).coverage(parameters.size(), pass.calls);
+  CoverageWalk walk(pass.output, parameters);
+  if (!walk.reaches_parameters())
+    reject(question.function,
+           "no parameter influences the output of the forward pass, expected parameters of the model that it "
+           "runs (not of a copy)");
+  Coverage coverage = walk.coverage(parameters.size(), pass.calls);
   pass.uncovered = std::move(coverage.uncovered);
   keep_gradients(coverage, gradients);
 

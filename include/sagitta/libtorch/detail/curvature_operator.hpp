@@ -3,7 +3,10 @@
 #include <sagitta/libtorch/parameters.hpp>  // first: see there
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/randn.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -37,6 +40,8 @@ class CurvatureOperator {
           parameters_[p].data_ptr() != addresses_[p])
         reject(function_, parameters_.name(p),
                " has been changed since the operator was made; make a new one");
+    if (!at::equal(lengths(), lengths_))  // changed through p.data(), which has a version of its own
+      reject(function_, "a parameter has been changed since the operator was made; make a new one");
     const at::Tensor& first = parameters_[0];
     if (!v.defined() || v.dim() != 1 || v.size(0) != elements_ || v.device() != first.device() ||
         v.scalar_type() != first.scalar_type()) {
@@ -92,6 +97,7 @@ class CurvatureOperator {
       versions_.push_back(static_cast<int64_t>(p._version()));
       addresses_.push_back(p.data_ptr());
     }
+    lengths_ = lengths();
     CoverageWalk walk(output, parameters_);
     const Coverage coverage = walk.coverage(parameters_.size(), {});
     custom_ = coverage.custom;
@@ -203,18 +209,19 @@ class CurvatureOperator {
                        const at::Tensor& output) {
     if (!options_.check) return;
     TensorList v, w;
+    std::vector<double> sizes;  // of the elements of v and w: those of the parameter
     for (const at::Tensor& p : parameters_.tensors()) {
       const double size = length(p) / std::sqrt(static_cast<double>(std::max<int64_t>(p.numel(), 1)));
-      for (TensorList* const one : {&v, &w}) one->push_back(normal_like(p) * (size > 0 ? size : 1));
+      sizes.push_back(size > 0 ? size : 1);
+      for (TensorList* const one : {&v, &w}) one->push_back(normal_like(p).mul_(sizes.back()));
     }
     const TensorList Hv = cut(multiply(flat(v))), Hw = cut(multiply(flat(w)));
-    for (const TensorList* const one : {&Hv, &Hw})
-      for (const at::Tensor& part : *one) check_product(part);
     double difference = 0, scale = 0;
     for (std::size_t p = 0; p < v.size(); ++p) {
-      const double size = length(v[p]) / std::sqrt(static_cast<double>(std::max<int64_t>(v[p].numel(), 1)));
+      check_product(Hv[p]);
+      check_product(Hw[p]);
       difference += dot(v[p], Hw[p]) - dot(w[p], Hv[p]);
-      scale = std::hypot(scale, size * length(Hv[p]), size * length(Hw[p]));
+      scale = std::hypot(scale, sizes[p] * length(Hv[p]), sizes[p] * length(Hw[p]));
     }
     check_error_ = scale > 0 ? std::abs(difference) / scale : 0;
     if (!(check_error_ <= tolerance()))
@@ -308,11 +315,20 @@ class CurvatureOperator {
 
   at::Tensor normal_like(const at::Tensor& t) {
     if (!generator_.defined()) generator_ = at::detail::createCPUGenerator(options_.check_seed);
-    return at::randn(t.sizes(), generator_, at::TensorOptions(at::kDouble)).to(t.device(), t.scalar_type());
+    const auto type = t.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    return at::randn(t.sizes(), generator_, at::TensorOptions(type)).to(t.device(), t.scalar_type());
   }
-  static double length(const at::Tensor& t) { return t.detach().to(at::kDouble).norm().item<double>(); }
+  static double length(const at::Tensor& t) {
+    return at::linalg_vector_norm(t.detach(), 2, {}, false, at::kDouble).item<double>();
+  }
   static double dot(const at::Tensor& a, const at::Tensor& b) {
-    return (a.to(at::kDouble) * b.to(at::kDouble)).sum().item<double>();
+    const auto type = at::promote_types(a.scalar_type(), at::kFloat);  // for half precision
+    return (a.to(type) * b.to(type)).sum(at::kDouble).item<double>();
+  }
+  // by which a change shows that versions do not tell
+  at::Tensor lengths() const {
+    const at::NoGradGuard no_grad;
+    return at::stack(at::_foreach_norm(parameters_.tensors(), 2)).nan_to_num();  // NaN equals nothing
   }
   void check_product(const at::Tensor& product) const {
     if (!product.isfinite().all().item<bool>())
@@ -323,6 +339,7 @@ class CurvatureOperator {
 
   std::vector<int64_t> versions_;
   std::vector<const void*> addresses_;
+  at::Tensor lengths_;
   std::shared_ptr<MovedTensors> moved_ = std::make_shared<MovedTensors>();
   GeneratorStates random_;
   std::optional<GeneratorStates> first_;  // where the random numbers of the forward pass began
