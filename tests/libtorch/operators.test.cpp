@@ -155,6 +155,13 @@ TEST_CASE("a second derivative that is missing altogether is symmetric, and foun
     });
   };
   CHECK(holds(message_of(1e-5), "by parameter 1 "));
+  // a hook that cuts the graph
+  CHECK(holds(message([&] {
+                const Tensor h = w[0] * w[0];
+                h.register_hook([](const Tensor& g) { return g.detach() * 1; });
+                return h.sin().sum();
+              }),
+              "differences of gradients"));
   // losses that are there already cannot be computed again for differences, and are taken as they are
   const Tensor before = Right::apply(w[0]).sum();
   CHECK(message([&] { return before; }).empty());

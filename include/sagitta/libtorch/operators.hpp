@@ -14,11 +14,12 @@
 // What the check at construction sees. Gauss-Newton and the empirical Fisher are J^T H J with a known H and
 // J^T from plain backward passes; their J, the derivative of a backward pass, is checked against J^T with
 // random vectors in which all parameters count alike: any error of J shows. The Hessian is checked to be
-// symmetric, and where the model has custom functions (only those can have a wrong derivative) products are
+// symmetric, and where the model has custom functions or hooks (only those can be wrong) products are
 // compared with differences of gradients, and backward passes that build no graph are found. What it cannot
-// see: errors below check tolerance, 1e-9 in double and 1e-3 in float (2 % for differences); wrong second
-// derivatives that are symmetric where differences do not settle, at the kinks of large ReLU networks in
-// float; and first derivatives, which are taken for what they are.
+// see: errors below its tolerance, 1e-9 in double and 1e-3 in float (of a parameter's differences: 1e-5 and
+// .005); wrong second derivatives that are symmetric, in float where 20,000 numbers or more go through ReLU
+// and other kinks, and in half precision, where differences of gradients mean nothing; and first derivatives,
+// which are taken for what they are.
 //
 // All throw std::invalid_argument for bad parameters, no-grad mode, outputs of another shape or with NaN or
 // infinity, parameters without influence, operators without a second derivative, and where the check fails.

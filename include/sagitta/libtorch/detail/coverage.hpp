@@ -16,6 +16,7 @@ struct Coverage {
   std::set<std::size_t> uncovered;
   bool custom = false;  // a custom autograd function is part of the graph
   bool slices = false;  // so is a write into a part of a tensor
+  bool hooks = false;   // a hook may change a gradient on its way
 };
 
 // Generated nodes have names that end with a number ("AddmmBackward0"), LibTorch's own lie in
@@ -26,6 +27,14 @@ inline bool is_custom(const torch::autograd::Node& node) {
   if (name.find("CppNode<") != std::string::npos) return true;
   if (name.rfind("torch::autograd::", 0) == 0) return false;
   return name.find("::") != std::string::npos || name.empty() || name.back() < '0' || name.back() > '9';
+}
+
+// whether a user's hook looks at the gradients that flow into a node
+template <class Node>
+bool has_hooks(Node& node) {
+  if constexpr (requires { node.tensor_pre_hooks(); })
+    if (!node.tensor_pre_hooks().empty()) return true;
+  return !node.pre_hooks().empty();
 }
 
 class CoverageWalk {
@@ -73,6 +82,7 @@ class CoverageWalk {
     if (const auto owner = owners_.find(root_); owner != owners_.end())
       result.uncovered.insert(owner->second);
     for (const Node* const node : reached_) {
+      result.hooks = result.hooks || has_hooks(const_cast<Node&>(*node));
       if (owners_.contains(node)) continue;
       result.custom = result.custom || is_custom(*node);
       result.slices = result.slices || node->name() == "torch::autograd::CopySlices";

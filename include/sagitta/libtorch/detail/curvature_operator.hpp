@@ -100,9 +100,9 @@ class CurvatureOperator {
     lengths_ = lengths();
     CoverageWalk walk(output, parameters_);
     const Coverage coverage = walk.coverage(parameters_.size(), {});
-    custom_ = coverage.custom;
+    doubtful_ = coverage.custom || coverage.hooks;
     guard_ = coverage.custom || coverage.slices;
-    if (custom_) watch_custom_functions(output, coverage);
+    if (coverage.custom) watch_custom_functions(output, coverage);
     if (!walk.reaches_parameters())
       reject(function_,
              "no parameter influences the output of the forward pass, expected parameters of the model that "
@@ -202,8 +202,8 @@ class CurvatureOperator {
              ", expected at most ", tolerance(), advice);
   }
 
-  // Checks v^T H w = w^T H v for random v and w, and where the model has custom functions H v against
-  // differences of the gradient.
+  // Checks v^T H w = w^T H v for random v and w, and where the model has custom functions or hooks H v
+  // against differences of the gradient.
   //   gradient: of the forward pass above;  again: the same forward pass
   void check_symmetric(const TensorList& gradient, const std::function<at::Tensor()>& again,
                        const at::Tensor& output) {
@@ -227,7 +227,7 @@ class CurvatureOperator {
     if (!(check_error_ <= tolerance()))
       reject(function_, "the second derivative is not symmetric: v'Hw and w'Hv differ by ", check_error_,
              ", expected at most ", tolerance(), advice);
-    if (custom_ && (unit_ < 1e-10 || (unit_ < 1e-4 && !kinks_)))
+    if (doubtful_ && (unit_ < 1e-10 || (unit_ < 1e-4 && kinks_ < many_kinks)))
       check_differences(gradient, v, Hv, again, output);
   }
 
@@ -258,8 +258,11 @@ class CurvatureOperator {
     at::NoTF32Guard no_tf32;
   };
   static constexpr double error_of_products = 32;
+  static constexpr int64_t many_kinks =
+      20000;  // of which dozens lie on the way of the smallest step in float
   static constexpr const char* advice =
-      "; a custom function of the model has a wrong second derivative, or a backward pass that is not linear "
+      "; a custom function or hook of the model has a wrong second derivative, or a backward pass that is "
+      "not linear "
       "or not deterministic (options.check = false takes it as it is)";
 
   at::Tensor isolated(const std::function<at::Tensor()>& forward, MovedTensors& moved, bool coupled) {
@@ -345,7 +348,9 @@ class CurvatureOperator {
   std::optional<GeneratorStates> first_;  // where the random numbers of the forward pass began
   at::Generator generator_;
   double unit_ = 0, check_error_ = std::numeric_limits<double>::quiet_NaN();
-  bool custom_ = false, kinks_ = false, guard_ = false;  // guard_: of the gradients, see KeptGradients
+  int64_t kinks_ = 0;
+  bool doubtful_ = false;  // second derivatives may be wrong
+  bool guard_ = false;     // guard_: of the gradients, see KeptGradients
 };
 
 }  // namespace detail

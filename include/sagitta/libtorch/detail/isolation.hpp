@@ -52,7 +52,7 @@ class Isolation {
 
   bool coupled() const { return coupled_; }      // batch norm in train mode was seen
   bool convolves() const { return convolves_; }  // so was a convolution
-  bool kinks() const { return kinks_; }          // so was an operator whose derivative jumps
+  int64_t kinks() const { return kinks_; }       // numbers that went where a derivative may jump
   double unit() const { return unit_; }          // unit roundoff of the coarsest type that was computed in
 
  private:
@@ -145,7 +145,7 @@ class Isolation {
     for (const std::size_t i : known.written)
       visit(argument(i), [&](const at::Tensor& tensor) { before_write(tensor); });
     convolves_ = convolves_ || known.convolution;
-    kinks_ = kinks_ || known.kink;
+    if (known.kink) visit(argument(0), [&](const at::Tensor& tensor) { kinks_ += tensor.numel(); });
     // in eval mode too: a graph holds them, and later passes move them without autograd's notice
     for (const std::size_t i : known.statistics)
       visit(argument(i), [&](const at::Tensor& tensor) { before_write(tensor); });
@@ -260,7 +260,8 @@ class Isolation {
   std::unordered_set<const c10::StorageImpl*> young_;         // made during the pass
   double unit_ = 0;
   int instance_norms_ = 0;  // how many we are inside
-  bool coupled_ = false, convolves_ = false, kinks_ = false;
+  int64_t kinks_ = 0;
+  bool coupled_ = false, convolves_ = false;
 };
 
 }  // namespace sagitta::libtorch::detail
