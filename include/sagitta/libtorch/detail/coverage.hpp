@@ -82,8 +82,9 @@ class CoverageWalk {
     if (const auto owner = owners_.find(root_); owner != owners_.end())
       result.uncovered.insert(owner->second);
     for (const Node* const node : reached_) {
-      result.hooks = result.hooks || has_hooks(const_cast<Node&>(*node));
       if (owners_.contains(node)) continue;
+      // (a leaf's node keeps its hooks in the tensor, which may be gone)
+      if (!node->next_edges().empty()) result.hooks = result.hooks || has_hooks(const_cast<Node&>(*node));
       result.custom = result.custom || is_custom(*node);
       result.slices = result.slices || node->name() == "torch::autograd::CopySlices";
       for (const auto& edge : node->next_edges()) {
