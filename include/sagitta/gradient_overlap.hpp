@@ -7,6 +7,7 @@
 #include <sagitta/detail/scaling.hpp>
 #include <sagitta/detail/spectral_measure.hpp>
 #include <sagitta/effective_rank.hpp>
+#include <sagitta/gradient_gram.hpp>
 #include <sagitta/spectral_density.hpp>
 
 // How much of the gradient lies in the top subspace of the Hessian (the paper, section 6.2 and Figure 5):
@@ -116,6 +117,16 @@ GramCurvature gram_curvature(const Eigen::MatrixBase<Derived>& K, double thresho
   return result;
 }
 
+// both answers of one Gram matrix with its error
+template <class = void>
+GramCurvature gram_curvature(const GradientGram& gram, double threshold, const char* name) {
+  GramCurvature result = gram_curvature(gram.matrix(), threshold, gram.error(), true, name);
+  result.rank.max_rank = gram.max_rank();
+  for (Index* bound : {&result.rank.rank, &result.rank.lower, &result.rank.upper})
+    *bound = (std::min)(*bound, gram.max_rank());
+  return result;
+}
+
 }  // namespace detail
 
 // The overlap with the empirical Fisher, from the Gram matrix of the per-sample gradients alone, for the mean
@@ -131,6 +142,17 @@ template <class Derived>
 Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double threshold = 0.99,
                               double input_error = 0) {
   return detail::gram_curvature(K, threshold, input_error, false, "gradient_gram_overlap").overlap;
+}
+
+template <class Derived>
+Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, const RankOptions& options) {
+  return gradient_gram_overlap(K, options.threshold, options.input_error);
+}
+
+// The same from a Gram matrix with its error.
+template <class = void>
+Overlap gradient_gram_overlap(const GradientGram& gram, double threshold = 0.99) {
+  return gradient_gram_overlap(gram.matrix(), threshold, gram.error());
 }
 
 // An overlap by products alone.
@@ -199,9 +221,9 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
 // and 16 n steps^2 operations. A quiet NaN as above. Throws std::invalid_argument for an op that is not
 // square, sizes that differ, a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a
 // product is not finite.
-template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
 EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
-                                          Generator& generator, Index steps = 320) {
+                                          Generator&& generator, Index steps = 320) {
   constexpr const char* name = "gradient_hessian_overlap";
   const Index n = detail::checked_size(op, name);
   detail::check_size(g.size(), n, name, "g");
@@ -234,7 +256,8 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
     other_cuts.push_back(detail::crossing(half, size, threshold).modulus);
     for (const double sign : {-2.0, 2.0})
       other_cuts.push_back(
-          detail::crossing(rule, size, std::clamp(threshold + sign * whole.deviation, 0.0, 1.0)).modulus);
+          detail::crossing(rule, size, std::clamp(threshold + sign * whole.share_deviation, 0.0, 1.0))
+              .modulus);
     result.truncation = static_cast<Index>(std::ceil(whole.rank));
     result.products = process.steps;
   }
@@ -268,6 +291,12 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   for (const double other : other_cuts) moved(detail::truncated_overlap(rule, cut_at(other)));
   moved(detail::truncated_overlap(rule_of(std::max<Index>(1, process.steps / 2)), whole_cut));
   return result;
+}
+
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
+EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g,
+                                          Generator&& generator, const EstimateOptions& options = {}) {
+  return gradient_hessian_overlap(op, g, options.threshold, generator, options.steps);
 }
 
 }  // namespace sagitta

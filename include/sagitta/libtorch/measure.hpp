@@ -232,10 +232,9 @@ class Measuring {
           batches_,
           [&](int64_t i) { return repeated(losses_of(model_->forward(part(x_, i)), part(y_, i)), i); },
           parameters_, options_.gram);
-      const MatrixOf<double> K = on_host(fisher.gram, "measure");
       const auto curvature =
-          sagitta::detail::gram_curvature(K, options_.threshold, rounding_of(fisher, K), true, "measure");
-      result_.fisher_rank = limited(curvature.rank, fisher.parameter_count);
+          sagitta::detail::gram_curvature(gradient_gram(fisher), options_.threshold, "measure");
+      result_.fisher_rank = curvature.rank;
       result_.overlap = curvature.overlap;
       result_.check_error = fisher.check_error;
       result_.fallback_parameters = fisher.fallback_parameters;
