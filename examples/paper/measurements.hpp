@@ -33,13 +33,13 @@ std::vector<Metric> exact_metrics(const Configuration& configuration, const Task
 template <class Gram, class Features>
 std::vector<Metric> start_metrics(const Eigen::MatrixBase<Gram>& K, Index widest, Index counted,
                                   const Eigen::MatrixBase<Features>& features, double threshold) {
-  const auto rank = sagitta::symmetric_effective_rank(K, threshold, sagitta::gram_error(K, widest));
+  const sagitta::GradientGram gram(K, sagitta::gram_error(K, widest), counted);
+  const auto rank = sagitta::fisher_rank(gram, threshold);
   const auto represented = sagitta::feature_rank(features, threshold);
-  const auto value = static_cast<double>(rank.rank);
   return named(start_names(),
-               {value, value / static_cast<double>(std::min(K.rows(), counted)), rank.certified() ? 0.0 : 1.0,
+               {static_cast<double>(rank.rank), rank.relative(), rank.certified() ? 0.0 : 1.0,
                 std::sqrt(std::max(K.sum(), 0.0)) / static_cast<double>(K.rows()),
-                sagitta::gradient_gram_overlap(K, threshold).value, static_cast<double>(represented.rank),
+                sagitta::gradient_gram_overlap(gram, threshold).value, static_cast<double>(represented.rank),
                 represented.relative(), sagitta::dormancy(features), sagitta::per_sample_dormancy(features),
                 sagitta::dormant_fraction(features)});
 }

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <cmath>
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/scaling.hpp>
 #include <sagitta/detail/spectral_measure.hpp>
+#include <sagitta/gradient_gram.hpp>
 #include <sagitta/spectral_density.hpp>
 
 // How much of the gradient lies in the top subspace of the Hessian (the paper, section 6.2 and Figure 5):
@@ -55,7 +58,7 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
     product = (values * components).matrix().norm();
     norm = moduli[0];
   }
-  if (product > static_cast<double>(n) * detail::epsilon * norm * length)
+  if (product > static_cast<double>(n) * epsilon * norm * length)
     result.value = std::clamp(projected / (length * product), -1.0, 1.0);
   return result;
 }
@@ -103,11 +106,21 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
     cube = (kept_values.square() * kept).sum();
     norm = std::abs(measure.values[0]);
   }
-  const double rounding =
-      static_cast<double>(M) * detail::epsilon * norm + std::ldexp(input_error, -work.exponent);
+  const double rounding = static_cast<double>(M) * epsilon * norm + std::ldexp(input_error, -work.exponent);
   if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
-    result.value = std::min(square / std::sqrt(whole * cube), 1.0);
+    result.value = (std::min)(square / std::sqrt(whole * cube), 1.0);
   return result;
+}
+
+template <class Derived>
+Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, const RankOptions& options) {
+  return gradient_gram_overlap(K, options.threshold, options.input_error);
+}
+
+// The same from a Gram matrix with its error.
+template <class = void>
+Overlap gradient_gram_overlap(const GradientGram& gram, double threshold = 0.99) {
+  return gradient_gram_overlap(gram.matrix(), threshold, gram.error());
 }
 
 // An overlap by products alone.
@@ -156,7 +169,7 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
   // A product that is nothing but rounding has no preferred direction, so that another one tells |op|.
   multiply(op, product, again, function);
   result.products = 2;
-  if (size > static_cast<double>(n) * unit_roundoff<Op> * again.stableNorm())
+  if (size > (std::max)(static_cast<double>(n) * epsilon, product_error(op)) * again.stableNorm())
     result.value = std::clamp(unit.dot(product), -1.0, 1.0);
   return result;
 }
@@ -176,9 +189,9 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
 // and 16 n steps^2 operations. A quiet NaN as above. Throws std::invalid_argument for an op that is not
 // square, sizes that differ, a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a
 // product is not finite.
-template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
 EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
-                                          Generator& generator, Index steps = 320) {
+                                          Generator&& generator, Index steps = 320) {
   constexpr const char* name = "gradient_hessian_overlap";
   const Index n = detail::checked_size(op, name);
   detail::check_size(g.size(), n, name, "g");
@@ -211,14 +224,14 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
     other_cuts.push_back(detail::crossing(half, size, threshold).modulus);
     for (const double sign : {-2.0, 2.0})
       other_cuts.push_back(
-          detail::crossing(rule, size, std::clamp(threshold + sign * whole.deviation, 0.0, 1.0)).modulus);
+          detail::crossing(rule, size, std::clamp(threshold + sign * whole.share_deviation, 0.0, 1.0)).modulus);
     result.truncation = static_cast<Index>(std::ceil(whole.rank));
     result.products = process.steps;
   }
   detail::LanczosProcess process(gradient, steps);
   process.extend(op, steps, name);
   result.products += process.steps;
-  norm = std::max(norm, process.size);
+  norm = (std::max)(norm, process.size);
   if (norm == 0) return result;
   // The rule of the first m steps, and below the cuts, in units of norm, so that squares are in range. The
   // same eigenvalue, found from two starts, differs by rounding.
@@ -227,19 +240,17 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
     rule.nodes /= norm;
     return rule;
   };
-  const auto cut_at = [&](double modulus) {
-    return modulus / norm - 8 * std::sqrt(size) * detail::unit_roundoff<Op>;
-  };
+  const auto cut_at = [&](double modulus) { return modulus / norm - detail::step_error(op); };
   const detail::Quadrature rule = rule_of(process.steps);
   const double whole_cut = cut_at(cut);
   double square = 0;  // (|H_k g| / |g| |H|)^2
   for (Index i = 0; i < rule.nodes.size(); ++i)
     if (std::abs(rule.nodes[i]) >= whole_cut) square += rule.nodes[i] * rule.nodes[i] * rule.weights[i];
-  if (!(std::sqrt(square) > size * detail::unit_roundoff<Op>)) return result;
+  if (!(std::sqrt(square) > (std::max)(size * epsilon, product_error(op)))) return result;
   result.value = detail::truncated_overlap(rule, whole_cut);
 
   const auto moved = [&](double other) {
-    result.error = std::max(result.error, std::abs(other - result.value));
+    result.error = (std::max)(result.error, std::abs(other - result.value));
   };
   for (const int positive : {-1, 0, 1})
     for (const int negative : {-1, 0, 1})
@@ -247,6 +258,12 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   for (const double other : other_cuts) moved(detail::truncated_overlap(rule, cut_at(other)));
   moved(detail::truncated_overlap(rule_of(std::max<Index>(1, process.steps / 2)), whole_cut));
   return result;
+}
+
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
+EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g,
+                                          Generator&& generator, const EstimateOptions& options = {}) {
+  return gradient_hessian_overlap(op, g, options.threshold, generator, options.steps);
 }
 
 }  // namespace sagitta

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <numbers>
 #include <sagitta/detail/random.hpp>
 #include <sagitta/effective_rank.hpp>
+#include <sagitta/gradient_gram.hpp>
 #include <vector>
 
 // How much of a rank is chance: the rank of a Fisher or Gauss-Newton matrix is measured on M samples, and M
@@ -13,6 +16,12 @@ struct RankInterval {
   Index rank = 0;   // of K itself
   Index lower = 0;  // the rank of M fresh samples lies from lower to upper
   Index upper = 0;
+};
+
+struct IntervalOptions {
+  double threshold = 0.99;  // of the rank
+  double level = 0.95;      // probability, above 0 and below 1
+  Index replicates = 60;    // subsamples of each of three sizes
 };
 
 namespace detail {
@@ -48,9 +57,9 @@ inline double normal_bound(double level) {
 // (40 and 25 intervals each). Below 8 samples the interval is 1 to M (0 for a zero K). Throws
 // std::invalid_argument for a matrix that is not square, NaN or infinity, a threshold outside [0, 1], a level
 // outside (0, 1), replicates below 2. 3 * replicates ranks of matrices of at most 3M/4.
-template <class Derived, std::uniform_random_bit_generator Generator>
+template <class Derived, detail::RandomGenerator Generator>
 RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold, double level,
-                           Generator& generator, Index replicates = 60) {
+                           Generator&& generator, Index replicates = 60) {
   constexpr const char* name = "rank_interval";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
@@ -58,7 +67,7 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
     detail::reject(name, "level is ", level, ", expected a number above 0 and below 1");
   if (replicates < 2) detail::reject(name, "replicates is ", replicates, ", expected at least 2");
   const Index M = K.rows();
-  Eigen::MatrixXd full = detail::scaled(K, name, "K", true).matrix;
+  MatrixOf<double> full = detail::scaled(K, name, "K", true).matrix;
   const Index rank = symmetric_effective_rank(full, threshold).rank;
   if (rank == 0) return {};
   if (M < 8) return {rank, 1, M};
@@ -73,7 +82,7 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
       for (Index i = 0; i < m; ++i) {  // the first m of a shuffled order
         const auto other = i + static_cast<Index>(detail::uniform(generator) * static_cast<double>(M - i));
         std::swap(order[static_cast<std::size_t>(i)],
-                  order[static_cast<std::size_t>(std::min(other, M - 1))]);
+                  order[static_cast<std::size_t>((std::min)(other, M - 1))]);
       }
       const auto chosen = Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(order.data(), m);
       const auto value = static_cast<double>(symmetric_effective_rank(full(chosen, chosen), threshold).rank);
@@ -84,10 +93,31 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
                all = static_cast<double>(M);
     variance += (squares - sum * sum / count) / (count - 1) * all / (of * (1 - of / all)) / 3;
   }
-  const double half = detail::normal_bound(level) * std::sqrt(2 * std::max(variance, 0.0));
+  const double half = detail::normal_bound(level) * std::sqrt(2 * (std::max)(variance, 0.0));
   const auto centre = static_cast<double>(rank);
   return {rank, std::max<Index>(1, static_cast<Index>(std::floor(centre - half))),
-          std::min(M, static_cast<Index>(std::ceil(centre + half)))};
+          (std::min)(M, static_cast<Index>(std::ceil(centre + half)))};
+}
+
+template <class Derived, detail::RandomGenerator Generator>
+RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, Generator&& generator,
+                           const IntervalOptions& options = {}) {
+  return rank_interval(K, options.threshold, options.level, generator, options.replicates);
+}
+
+// The same from a Gram matrix that knows its number of parameters, above which no rank is.
+template <detail::RandomGenerator Generator>
+RankInterval rank_interval(const GradientGram& gram, double threshold, double level, Generator&& generator,
+                           Index replicates = 60) {
+  RankInterval result = rank_interval(gram.matrix(), threshold, level, generator, replicates);
+  for (Index* bound : {&result.rank, &result.lower, &result.upper})
+    *bound = (std::min)(*bound, gram.max_rank());
+  return result;
+}
+template <detail::RandomGenerator Generator>
+RankInterval rank_interval(const GradientGram& gram, Generator&& generator,
+                           const IntervalOptions& options = {}) {
+  return rank_interval(gram, options.threshold, options.level, generator, options.replicates);
 }
 
 }  // namespace sagitta

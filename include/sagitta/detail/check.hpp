@@ -1,10 +1,10 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
+#include <sagitta/types.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <type_traits>
@@ -12,11 +12,7 @@
 
 // Argument checks. They look at the bits of floating-point numbers, so that they also see NaN and infinity
 // where a user compiles with -ffast-math and the compiler may assume that there are none.
-namespace sagitta {
-
-using Index = Eigen::Index;
-
-namespace detail {
+namespace sagitta::detail {
 
 // Throws std::invalid_argument with the message "function: part part ...".
 template <class... Parts>
@@ -51,13 +47,30 @@ inline constexpr bool has_direct_access = (int(Derived::Flags) & int(Eigen::Dire
   A.data();
 };
 
+// float or double as it is given; double in the place of what is refused
+template <class Derived>
+using RealOf = std::conditional_t<std::is_same_v<typename Derived::Scalar, float>, float, double>;
+
 // Something whose coefficients can be read in place: A itself where it lies in memory, else its value.
 template <class Derived>
-decltype(auto) in_memory(const Eigen::DenseBase<Derived>& A) {
+decltype(auto) value_of(const Eigen::DenseBase<Derived>& A) {
   if constexpr (has_direct_access<Derived>) {
     return (A.derived());
   } else {
     return typename Derived::PlainObject(A.derived());
+  }
+}
+
+// The same of an argument. Of another type than float or double it is refused by this one line, since what
+// follows compiles: with an empty matrix.
+template <class Derived>
+decltype(auto) in_memory(const Eigen::DenseBase<Derived>& A) {
+  if constexpr (std::is_same_v<RealOf<Derived>, typename Derived::Scalar>) {
+    return value_of(A);
+  } else {
+    static_assert(std::is_same_v<RealOf<Derived>, typename Derived::Scalar>,
+                  "Sagitta takes matrices of float or double, no integers, half precision or complex ones");
+    return MatrixOf<double>();
   }
 }
 
@@ -92,10 +105,10 @@ typename Derived::Scalar largest_magnitude(const Eigen::DenseBase<Derived>& A, c
   bool finite = true;
   const auto look = [&](const Scalar* values, Index n) {
     for (Index first = 0; first < n && finite; first += block) {
-      const Index count = std::min(block, n - first);
+      const Index count = (std::min)(block, n - first);
       finite = all_finite(values + first, count);
       const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> part(values + first, count);
-      if (finite) largest = std::max(largest, part.abs().maxCoeff());
+      if (finite) largest = (std::max)(largest, part.abs().maxCoeff());
     }
   };
   // runs of values one beside another, whichever way they lie: a map may hold its rows in its outer stride
@@ -145,5 +158,4 @@ inline void check_size(Index size, Index expected, const char* function, const c
   if (size != expected) reject(function, argument, " has ", size, " elements, expected ", expected);
 }
 
-}  // namespace detail
-}  // namespace sagitta
+}  // namespace sagitta::detail

@@ -28,8 +28,8 @@ class SturmSequence {
   explicit SturmSequence(const Tridiagonal& T) : size_(T.diagonal.size()) {
     double bound = 0;  // Gershgorin
     for (Index i = 0; i < size_; ++i)
-      bound = std::max(bound, std::abs(T.diagonal[i]) + (i > 0 ? std::abs(T.off_diagonal[i - 1]) : 0) +
-                                  (i + 1 < size_ ? std::abs(T.off_diagonal[i]) : 0));
+      bound = (std::max)(bound, std::abs(T.diagonal[i]) + (i > 0 ? std::abs(T.off_diagonal[i - 1]) : 0) +
+                                    (i + 1 < size_ ? std::abs(T.off_diagonal[i]) : 0));
     exponent_ = bound > 0 ? std::ilogb(bound) + 1 : 0;
     const double factor = std::ldexp(1.0, -exponent_);
     diagonal_ = T.diagonal * factor;
@@ -54,9 +54,9 @@ class SturmSequence {
     alignas(64) double x[batch], changes[batch];
     for (Index first = 0; first < number; first += batch) {
       for (Index s = 0; s < batch; ++s)
-        x[s] = shifts[static_cast<std::size_t>(std::min(first + s, number - 1))] * factor;
+        x[s] = shifts[static_cast<std::size_t>((std::min)(first + s, number - 1))] * factor;
       count_batch(x, changes);
-      for (Index s = 0; s < std::min(batch, number - first); ++s)
+      for (Index s = 0; s < (std::min)(batch, number - first); ++s)
         counts[static_cast<std::size_t>(first + s)] =
             std::clamp(static_cast<Index>(changes[s]), Index{0}, size_);
     }
@@ -65,7 +65,6 @@ class SturmSequence {
 
  private:
   void count_batch(const double* shifts, double* changes) const {
-    using namespace Eigen::internal;
     constexpr Index packets = batch / double_lanes, stretch = 8;
     const DoublePacket sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1),
                        exponent = broadcast(std::numeric_limits<double>::infinity());
@@ -83,29 +82,30 @@ class SturmSequence {
       const DoublePacket d = broadcast(diagonal_[k]), minus_square = broadcast(minus_squares_[k]);
 #pragma GCC unroll 4
       for (Index s = 0; s < packets; ++s) {
-        next[s] = multiply_add(psub(d, x[s]), last[s], pmul(minus_square, next[s]));
-        balance[s] = padd(balance[s], por(pand(pxor(next[s], last[s]), sign), one));  // -1 or 1
+        next[s] = multiply_add(subtract(d, x[s]), last[s], multiply(minus_square, next[s]));
+        balance[s] = add(balance[s], either(both(differing(next[s], last[s]), sign), one));  // -1 or 1
       }
     };
     const Index pairs = size_ / 2 * 2;
     for (Index first = 0; first < pairs; first += stretch) {
-      for (Index k = first; k < std::min(first + stretch, pairs); k += 2) {
+      for (Index k = first; k < (std::min)(first + stretch, pairs); k += 2) {
         step(k, now, before);
         step(k + 1, before, now);
       }
 #pragma GCC unroll 4
       for (Index s = 0; s < packets; ++s) {
         // the exponent's bits inverted: the power of two that brings the sum into [2, 4)
-        const DoublePacket size = padd(pabs(before[s]), pabs(now[s]));
-        const DoublePacket factor = pxor(pand(size, exponent), exponent);
-        before[s] = pmul(before[s], factor);
-        now[s] = pmul(now[s], factor);
+        const DoublePacket size = add(magnitude(before[s]), magnitude(now[s]));
+        const DoublePacket factor = differing(both(size, exponent), exponent);
+        before[s] = multiply(before[s], factor);
+        now[s] = multiply(now[s], factor);
       }
     }
     if (pairs < size_) step(pairs, now, before);
     const DoublePacket n = broadcast(static_cast<double>(size_)), half = broadcast(0.5);
 #pragma GCC unroll 4
-    for (Index s = 0; s < packets; ++s) store(changes + s * double_lanes, pmul(half, psub(n, balance[s])));
+    for (Index s = 0; s < packets; ++s)
+      store(changes + s * double_lanes, multiply(half, subtract(n, balance[s])));
   }
 
   Index size_;
