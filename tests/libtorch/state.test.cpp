@@ -107,6 +107,20 @@ TEST_CASE("buffers stay, seen by RecordFunction or not", "[state]") {
   CHECK(relative_error(K, gram(of_words(), {words->weight})) < 1e-12);
 }
 
+TEST_CASE("batches of a forward pass that does not repeat are an error", "[state]") {
+  const Tensor w = torch::randn({4}, torch::kDouble).requires_grad_(),
+               x = torch::randn({6, 4}, torch::kDouble);
+  double calls = 0;
+  const auto losses = [&](int64_t i) {  // no rule, so that batches are computed again
+    return (torch::cumsum(w * x.narrow(0, 3 * i, 3), 1).sin() * ++calls).sum(1);
+  };
+  lt::GramOptions options;
+  options.rules["aten::mul"] = [](const lt::OperatorCall&, const lt::ParameterUse&, const Tensor&,
+                                  const lt::Batch&) -> lt::Factor { throw lt::NoAnswer{}; };
+  CHECK(holds(rejection([&] { (void)lt::empirical_fisher_gram(2, losses, {{w}}, options); }),
+              "empirical_fisher_gram: the forward pass does not repeat"));
+}
+
 TEST_CASE("parameters of a copy of the model are an error, not a Gram of zeros", "[state]") {
   nn::Linear model(4, 3), copy(4, 3);
   const Tensor x = torch::randn({5, 4});

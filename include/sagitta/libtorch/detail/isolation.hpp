@@ -5,6 +5,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <mutex>
+#include <optional>
 #include <sagitta/libtorch/detail/rounding.hpp>
 #include <sagitta/libtorch/detail/state.hpp>
 #include <string_view>
@@ -16,6 +18,40 @@
 // runs, this thread takes its operators through a dispatch key of LibTorch that exists for libraries outside
 // it (DeferredInit), whose kernel, ours, does as follows and goes on to the operator.
 namespace sagitta::libtorch::detail {
+
+// Recurrent layers run as single operators of MKLDNN or cuDNN where they may, in which no parameter can be
+// seen; while one of them is watched, these are off. That is a setting of the process: other threads may
+// notice it for as long as a recurrent layer runs. It comes back, also after an exception.
+class PlainRecurrence {
+ public:
+  PlainRecurrence() {
+    const std::lock_guard<std::mutex> lock(state().mutex);
+    if (state().users++ > 0) return;
+    state().mkldnn = at::globalContext().userEnabledMkldnn();
+    state().cudnn = at::globalContext().userEnabledCuDNN();
+    at::globalContext().setUserEnabledMkldnn(false);
+    at::globalContext().setUserEnabledCuDNN(false);
+  }
+  ~PlainRecurrence() {
+    const std::lock_guard<std::mutex> lock(state().mutex);
+    if (--state().users > 0) return;
+    at::globalContext().setUserEnabledMkldnn(state().mkldnn);
+    at::globalContext().setUserEnabledCuDNN(state().cudnn);
+  }
+  PlainRecurrence(const PlainRecurrence&) = delete;
+  PlainRecurrence& operator=(const PlainRecurrence&) = delete;
+
+ private:
+  struct State {
+    std::mutex mutex;
+    int users = 0;
+    bool mkldnn = true, cudnn = true;
+  };
+  static State& state() {
+    static State shared;
+    return shared;
+  }
+};
 
 // What a forward pass is run in, on this thread and as long as it lives.
 //   - Random numbers of the CPU come from copies of the generators. Those of a GPU are the process's, whose
@@ -162,10 +198,9 @@ class Isolation {
     {
       const Inside inside(instance_norms_, known.instance_norm);
       if (!(known.attention && plain_ && plain_attention(op, stack, first))) {
-        if (known.recurrent)
-          without_fused_kernels([&] { op.redispatchBoxed(keys, &stack); });
-        else
-          op.redispatchBoxed(keys, &stack);
+        std::optional<PlainRecurrence> unfused;
+        if (known.recurrent) unfused.emplace();
+        op.redispatchBoxed(keys, &stack);
       }
     }
 
@@ -207,20 +242,6 @@ class Isolation {
     for (std::size_t i = 0; i < std::min<std::size_t>(count, 3); ++i)
       visit(stack[first + i],
             [&](const at::Tensor& tensor) { coupled_ = coupled_ || tensor.requires_grad(); });
-  }
-
-  template <class Call>
-  static void without_fused_kernels(const Call& call) {
-    struct Settings {  // the process's, for the time of one layer; they choose between equals
-      bool mkldnn = at::globalContext().userEnabledMkldnn(), cudnn = at::globalContext().userEnabledCuDNN();
-      Settings() { set(false, false); }
-      ~Settings() { set(mkldnn, cudnn); }
-      static void set(bool with_mkldnn, bool with_cudnn) {
-        at::globalContext().setUserEnabledMkldnn(with_mkldnn);
-        at::globalContext().setUserEnabledCuDNN(with_cudnn);
-      }
-    } const settings;
-    call();
   }
 
   // Attention as products and a softmax. False where that operator is not there, or not for these tensors.

@@ -50,13 +50,19 @@ inline bool may_cancel(const Factor& f) {
 //   S: [N], the lengths above
 //   formed: whether the gradients G were formed, rounded by eps S_n each, and then multiplied; else the
 //     products of all positions were summed, where entry (n, m) is off by eps S_n S_m
+//   weights: [N] in double, of w_n K_nm w_m in the place of K
 // Errors of different entries are independent, so that a matrix of them has about the norm of its largest
 // row.
-inline at::Tensor rounding_of_products(const at::Tensor& S, const at::Tensor& K, bool formed) {
+inline at::Tensor rounding_of_products(const at::Tensor& S, const at::Tensor& K, bool formed,
+                                       const at::Tensor& weights = {}) {
   const double unit = unit_of(K.scalar_type());
-  const at::Tensor lengths = S.to(at::kDouble), whole = at::linalg_vector_norm(lengths), top = lengths.max();
+  at::Tensor lengths = S.to(at::kDouble), squares = K.diagonal().to(at::kDouble).clamp_min(0);
+  if (weights.defined()) {
+    lengths = lengths * weights.abs();
+    squares = squares * weights.square();
+  }
+  const at::Tensor whole = at::linalg_vector_norm(lengths), top = lengths.max();
   if (!formed) return top * whole * (8 * unit);
-  const at::Tensor squares = K.diagonal().to(at::kDouble).clamp_min(0);
   return (at::maximum(top * squares.sum().sqrt(), squares.max().sqrt() * whole) + top * whole * unit) *
          (8 * unit);
 }
