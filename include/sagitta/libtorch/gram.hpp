@@ -19,9 +19,10 @@
 // shapes. Parameters of operators without a rule (docs/adding_a_layer.md), and of layers whose rows mix
 // samples, fall back to a backward pass a sample, and the result says which. The check adds one backward pass
 // down to the parameters (detail/verification.hpp): for weights that make samples count alike, w^T K w must
-// be |sum_n w_n g_n|^2, for each layer at its own scale. What a call leaves untouched: gradients, the state
-// of default generators, running statistics. While a recurrent layer is watched, MKLDNN and cuDNN are off for
-// the whole process (detail/recorder.hpp).
+// be |sum_n w_n g_n|^2, for each layer at its own scale. What a call leaves untouched: gradients,
+// generators (whose numbers other threads go on drawing), and all older tensors that the forward pass writes
+// to, running statistics above all (detail/isolation.hpp). While a recurrent layer runs, MKLDNN and cuDNN are
+// off for the whole process.
 //
 // What is not seen: with the check off, a rule that is wrong; shares of another sample below rounding; with
 // the check on, an error E of K with |w^T E w| below 2e-5 (float; 1e-10 in double) of a layer's weighted
