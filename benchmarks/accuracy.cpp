@@ -14,9 +14,9 @@
 #include <numeric>
 #include <sagitta/sagitta.hpp>
 
-#include "eigen_mlp.hpp"
-#include "optimizer.hpp"
-#include "problem.hpp"
+#include "data/problem.hpp"
+#include "learners/eigen_mlp.hpp"
+#include "learners/optimizer.hpp"
 
 namespace {
 

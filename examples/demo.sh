@@ -43,7 +43,7 @@ paper=$build/examples/paper/sagitta-paper
 if [ -z "$data" ]; then
   if [ -d "$root/../shared/data/mnist" ]; then
     data=$root/../shared/data
-  elif python3 "$root/examples/paper/fetch_data.py" mnist "$root/build/data"; then
+  elif python3 "$root/examples/paper/data/fetch_data.py" mnist "$root/build/data"; then
     data=$root/build/data
   else
     data=synthetic

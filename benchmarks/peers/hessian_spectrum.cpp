@@ -10,7 +10,7 @@
 #include <sagitta/sagitta.hpp>
 #include <span>
 
-#include "eigen_mlp.hpp"
+#include "learners/eigen_mlp.hpp"
 
 namespace {
 

@@ -8,10 +8,10 @@
 #include <set>
 #include <thread>
 
-#include "find_data.hpp"
-#include "learner.hpp"
-#include "report.hpp"
-#include "training_threads.hpp"
+#include "data/find_data.hpp"
+#include "figures/report.hpp"
+#include "learners/learner.hpp"
+#include "runs/training_threads.hpp"
 
 // sagitta-paper: the paper's experiments from the command line. See `sagitta-paper --help`.
 namespace {

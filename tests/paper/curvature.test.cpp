@@ -1,7 +1,7 @@
 #include <sagitta/sagitta.hpp>
 
 #include "catch.hpp"
-#include "exact_curvature.hpp"
+#include "learners/exact_curvature.hpp"
 
 using namespace paper;
 using Eigen::MatrixXd;

@@ -1,4 +1,4 @@
-#include "eigen_mlp.hpp"
+#include "learners/eigen_mlp.hpp"
 
 #include <sagitta/sagitta.hpp>
 

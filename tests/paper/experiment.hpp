@@ -5,8 +5,8 @@
 #include <map>
 
 #include "catch.hpp"
-#include "random.hpp"
-#include "torch_learner.hpp"
+#include "data/random.hpp"
+#include "learners/torch_learner.hpp"
 
 // Networks that learn by LibTorch, as tests need them.
 namespace paper {

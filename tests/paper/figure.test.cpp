@@ -1,5 +1,5 @@
-#include "figure.hpp"
-#include "archive.hpp"
+#include "figures/figure.hpp"
+#include "figures/archive.hpp"
 
 #include <map>
 #include <set>

@@ -1,4 +1,4 @@
-#include "learner.hpp"
+#include "learners/learner.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "catch.hpp"
-#include "optimizer.hpp"
-#include "random.hpp"
+#include "data/random.hpp"
+#include "learners/optimizer.hpp"
 
 using namespace paper;
 

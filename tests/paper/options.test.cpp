@@ -3,8 +3,8 @@
 #include <numeric>
 
 #include "catch.hpp"
-#include "learner.hpp"
-#include "online_curve.hpp"
+#include "learners/learner.hpp"
+#include "runs/online_curve.hpp"
 
 // Options that change what a learner does or measures, and the curve within a task.
 using namespace paper;

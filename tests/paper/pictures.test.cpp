@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "image_classes.hpp"
-#include "npy.hpp"
+#include "data/image_classes.hpp"
+#include "data/npy.hpp"
 
 // The readers of CIFAR-10 and of ImageNet's classes, on good files and on bad ones.
 using namespace paper;

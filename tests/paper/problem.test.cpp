@@ -1,11 +1,11 @@
-#include "problem.hpp"
+#include "data/problem.hpp"
 
 #include <algorithm>
 #include <set>
 #include <stdexcept>
 
 #include "catch.hpp"
-#include "random.hpp"
+#include "data/random.hpp"
 
 using namespace paper;
 

@@ -1,4 +1,4 @@
-#include "runner.hpp"
+#include "runs/runner.hpp"
 
 #include <unistd.h>
 
@@ -9,10 +9,10 @@
 #include <set>
 #include <sstream>
 
-#include "archive.hpp"
 #include "catch.hpp"
-#include "learner.hpp"
-#include "report.hpp"
+#include "figures/archive.hpp"
+#include "figures/report.hpp"
+#include "learners/learner.hpp"
 #include "tiny_runs.hpp"
 
 using namespace tiny_runs;

@@ -5,9 +5,9 @@
 #include <sstream>
 
 #include "catch.hpp"
-#include "figure.hpp"
+#include "figures/figure.hpp"
 #include "folder.hpp"
-#include "runner.hpp"
+#include "runs/runner.hpp"
 
 // Runs of a fraction of a second.
 namespace tiny_runs {

@@ -5,10 +5,10 @@
 #include <sstream>
 
 #include "catch.hpp"
-#include "figure.hpp"
+#include "figures/figure.hpp"
 #include "folder.hpp"
-#include "learner.hpp"
-#include "runner.hpp"
+#include "learners/learner.hpp"
+#include "runs/runner.hpp"
 
 // run_all with the learner of LibTorch
 using namespace paper;
