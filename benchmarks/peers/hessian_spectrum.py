@@ -51,7 +51,7 @@ def sagitta(folder, model, widths, inputs, labels):
     paper = root / "examples/paper"
     subprocess.run(["c++", "-std=c++20", "-O3", "-march=native", "-I", root / "include", "-I", paper, "-isystem",
                     "/usr/include/eigen3", here / "hessian_spectrum.cpp", paper / "learners/eigen_mlp.cpp",
-                    paper / "learners/eigen_mlp_curvature.cpp", "-o", folder / "hessian_spectrum"], check=True)
+                    paper / "learners/eigen_mlp_curvature.cpp", paper / "learners/activation.cpp", "-o", folder / "hessian_spectrum"], check=True)
     output = subprocess.run([folder / "hessian_spectrum", folder, *map(str, widths)], check=True, text=True,
                             stdout=subprocess.PIPE).stdout
     values = {}

@@ -87,7 +87,7 @@ class Experiment {
            return start ? group.measure_start(tasks) : group.measure_end(tasks);
          })) {
       result.emplace_back();
-      for (const Metric& metric : metrics) result.back()[metric.name] = metric.value;
+      for (const Measured& metric : metrics) result.back()[metric.name] = metric.value;
     }
     return result;
   }

@@ -32,9 +32,9 @@ std::vector<Index> in_order(const Task& task) {
   return order;
 }
 
-std::map<std::string, double> by_name(const std::vector<Metric>& metrics) {
+std::map<std::string, double> by_name(const std::vector<Measured>& metrics) {
   std::map<std::string, double> result;
-  for (const Metric& metric : metrics) result[metric.name] = metric.value;
+  for (const Measured& metric : metrics) result[metric.name] = metric.value;
   return result;
 }
 

@@ -76,7 +76,8 @@ TEST_CASE("multiply_adds: of published networks", "[paper]") {
 }
 
 TEST_CASE("estimate: counts what is asked for and takes time", "[paper]") {
-  const auto runs = all_runs(plan(find_figure("fig1"), tiny(), digits().identity("random_label_mnist")));
+  const auto runs =
+      all_runs(plan(find_figure("fig1"), tiny(), digits().identity(data_set_of("random_label_mnist"))));
   const Estimate cost = estimate(runs, digits(), {.threads = 2});
   CHECK(cost.runs == 8);
   CHECK(cost.tasks == 48);
@@ -160,7 +161,7 @@ TEST_CASE("check and status: judged are complete runs, and the rest is said", "[
   files.push_back(std::make_unique<Results>(file, Results::Access::read));
   Archive archive(std::move(files));
   REQUIRE(archive.choose_data(all_runs(settings)));
-  CHECK(archive.data("random_label_mnist") == digits().identity("random_label_mnist"));
+  CHECK(archive.data("random_label_mnist") == digits().identity(data_set_of("random_label_mnist")));
   std::ostringstream claims, lines;
   CHECK(check(find_figure("fig1"), settings, archive, claims));
   CHECK(claims.str().find("(8 of 12 runs are complete; the others are not judged)") != std::string::npos);

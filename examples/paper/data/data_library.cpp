@@ -4,50 +4,44 @@
 
 namespace paper {
 
-namespace {
+std::filesystem::path DataLibrary::folder(const DataSet& set) const {
+  const auto place = folders_.find(set.name);
+  if (place != folders_.end() && !place->second.empty()) return place->second;
+  if (set.stand_in.empty())
+    throw std::runtime_error("data: no folder is known for " + set.label + ", and nothing is built in");
+  return {};
+}
 
-// as many as the training images of MNIST, so that every profile finds enough
-constexpr Index synthetic_images = 60000;
-constexpr Index synthetic_pictures = 4000;                          // in place of CIFAR-10
-constexpr Index synthetic_classes = 100, synthetic_of_class = 256;  // in place of ImageNet
-
-}  // namespace
-
-const Dataset& DataLibrary::images(const std::string& problem, Index pool) {
+const Dataset& DataLibrary::images(const DataSet& set, Index pool) {
+  if (!set.images) throw std::invalid_argument("data: " + set.label + " can only be read class by class");
   const std::scoped_lock lock(mutex_);
-  const bool cifar = problem == "random_label_cifar";
-  const auto whole = std::pair{cifar, Index{1}}, wanted = std::pair{cifar, pool};
-  if (!images_.contains(whole))
-    images_.emplace(whole, cifar ? folders_.cifar10.empty() ? synthetic_textures(synthetic_pictures)
-                                                            : load_cifar10(folders_.cifar10)
-                           : folders_.mnist.empty() ? synthetic_digits(synthetic_images, 0)
-                                                    : load_mnist(folders_.mnist));
+  const auto whole = std::pair{set.name, Index{1}}, wanted = std::pair{set.name, pool};
+  if (!images_.contains(whole)) images_.emplace(whole, set.images(folder(set)));
   if (!images_.contains(wanted)) images_.emplace(wanted, pooled(images_.at(whole), pool));
   return images_.at(wanted);
 }
 
-const ImageClasses& DataLibrary::classes() {
+const ImageClasses& DataLibrary::classes(const DataSet& set) {
+  if (!set.classes) throw std::invalid_argument("data: " + set.label + " cannot be read class by class");
   const std::scoped_lock lock(mutex_);
-  if (!classes_)
-    classes_ = folders_.imagenet.empty() ? synthetic_textures(synthetic_classes, synthetic_of_class)
-                                         : open_image_classes(folders_.imagenet);
-  return *classes_;
+  if (!classes_.contains(set.name)) classes_.emplace(set.name, set.classes(folder(set)));
+  return classes_.at(set.name);
 }
 
-std::string DataLibrary::identity(const std::string& problem) {
+std::string DataLibrary::identity(const DataSet& set) {
   const auto with = [](const std::string& name, std::uint32_t fingerprint) {
     char text[16];
     std::snprintf(text, sizeof text, "-%08x", static_cast<unsigned>(fingerprint));
     return name + text;
   };
-  if (problem == "continual_imagenet") {
-    const ImageClasses& all = classes();
+  if (!set.images) {
+    const ImageClasses& all = classes(set);
     return with(all.name + "_" + std::to_string(all.classes) + "x" + std::to_string(all.images),
                 all.fingerprint);
   }
-  const Dataset& data = images(problem, 1);
-  const bool partial = problem == "random_label_cifar";
-  return with(partial ? data.name + "_" + std::to_string(data.labels.size()) : data.name, data.fingerprint);
+  const Dataset& data = images(set, 1);
+  return with(set.partial ? data.name + "_" + std::to_string(data.labels.size()) : data.name,
+              data.fingerprint);
 }
 
 }  // namespace paper

@@ -6,9 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "data/index.hpp"
+
 namespace paper {
 
-using Index = Eigen::Index;
+// How the features of an input lie: channel after channel, each row by row (C order), as in CIFAR's binary
+// format. All 0 where inputs are no images.
+struct ImageShape {
+  Index channels = 0, height = 0, width = 0;
+  Index size() const { return channels * height * width; }
+  bool operator==(const ImageShape&) const = default;
+};
 
 struct Dataset {
   std::string name;  // "mnist", "synthetic"

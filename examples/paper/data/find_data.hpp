@@ -5,13 +5,13 @@
 #include <set>
 #include <string>
 
-#include "data/data_library.hpp"
+#include "data/problem.hpp"
 
 namespace paper {
 
 struct FoundData {
   DataLibrary::Folders folders;
-  std::map<std::string, std::string> missing;  // problem -> why it cannot be run, and how to get its data
+  std::map<std::string, std::string> missing;  // data set -> why it is not there, and how to get it
 };
 
 // Where the data of these problems lie, and what `log` says about it. asked: --data, a folder or "synthetic";

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <cstdint>
 #include <filesystem>
 #include <vector>
 
-namespace paper {
+#include "data/index.hpp"
 
-using Index = Eigen::Index;
+namespace paper {
 
 struct IdxArray {
   std::vector<Index> dims;          // 1 to 4 of them, the slowest first: images are {count, height, width}

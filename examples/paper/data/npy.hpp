@@ -1,13 +1,12 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <cstdint>
 #include <filesystem>
 #include <vector>
 
-namespace paper {
+#include "data/index.hpp"
 
-using Index = Eigen::Index;
+namespace paper {
 
 struct NpyArray {
   std::vector<Index> shape;         // the slowest dimension first

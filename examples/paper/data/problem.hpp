@@ -1,12 +1,14 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/data_library.hpp"
-#include "runs/configuration.hpp"
+#include "data/problem_settings.hpp"
+#include "data/registry.hpp"
 
 namespace paper {
 
@@ -15,14 +17,6 @@ inline auto indices(std::span<const Index> chosen) {
   return Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(chosen.data(),
                                                                   static_cast<Index>(chosen.size()));
 }
-
-// How the features of an input lie: channel after channel, each row by row (C order), as in CIFAR's binary
-// format. All 0 where inputs are no images.
-struct ImageShape {
-  Index channels = 0, height = 0, width = 0;
-  Index size() const { return channels * height * width; }
-  bool operator==(const ImageShape&) const = default;
-};
 
 // What a network learns for a while before the next task replaces it.
 struct Task {
@@ -35,7 +29,7 @@ struct Task {
   Index size() const { return inputs->cols(); }
 };
 
-// An endless sequence of tasks. Task k depends on the configuration and k alone, in whatever order tasks are
+// An endless sequence of tasks. Task k depends on the settings and k alone, in whatever order tasks are
 // asked for.
 class Problem {
  public:
@@ -43,21 +37,37 @@ class Problem {
   virtual Task task(Index number) const = 0;
 };
 
-// What the tasks of a configuration have in common.
+// What the tasks of a problem have in common.
 struct Dimensions {
   Index inputs;  // pixels, or what the projection leaves of them
   Index classes;
   Index images;  // of a task
   ImageShape shape;
 };
-Dimensions dimensions(const Configuration& configuration, DataLibrary& data);
+
+// A kind of problem by its name: a data set, and what becomes of it from task to task.
+struct ProblemType {
+  std::string name;      // "random_label_mnist"
+  std::string title;     // "random-label MNIST"
+  std::string data_set;  // a name of data_sets()
+  std::function<std::unique_ptr<Problem>(const ProblemSettings&, const DataSet&, DataLibrary&)> make;
+  std::function<Dimensions(const ProblemSettings&, const DataSet&, DataLibrary&)> dimensions;
+  bool images = true;     // whether its inputs are images, which convolutional networks need
+  bool by_class = false;  // whether a task is two of the classes
+};
+
+// A problem of one's own: a file beside problems/random_labels.cpp and a line in the list of problem.cpp.
+Registry<ProblemType>& problem_types();
+const DataSet& data_set_of(const std::string& problem);
+
+Dimensions dimensions(const ProblemSettings& settings, DataLibrary& data);
 
 // What the data make of a run that its reader must know, a sentence each: fewer images than were asked for,
 // pairs of classes that come again, stand-ins for data that are not there.
-std::vector<std::string> remarks(const Configuration& configuration, Index tasks, DataLibrary& data);
+std::vector<std::string> remarks(const ProblemSettings& settings, Index tasks, DataLibrary& data);
 
-// std::invalid_argument when the configuration asks for more images than MNIST has; of CIFAR-10 and ImageNet,
-// which may be there in part, all are taken then.
-std::unique_ptr<Problem> make_problem(const Configuration& configuration, DataLibrary& data);
+// std::invalid_argument when the settings ask for more images than MNIST has; of data that may be there in
+// part all are taken then.
+std::unique_ptr<Problem> make_problem(const ProblemSettings& settings, DataLibrary& data);
 
 }  // namespace paper

@@ -26,10 +26,16 @@ std::string data_of(const Fields& fields) {
 Archive::Archive(std::vector<std::unique_ptr<Results>> files) : files_(std::move(files)) {
   for (const auto& file : files_)
     for (const RunRecord& record : file->runs()) {
-      const Stored stored{file.get(), record.run, file->tasks_done(record.run)};
+      Stored stored{file.get(), record.run, file->tasks_done(record.run), {}};
+      for (const auto& [task, maker] : file->makers(record.run)) stored.numerics.insert(numerics_of(maker));
+      if (stored.numerics.empty()) stored.numerics.insert(numerics_of({}));
       auto& place = stored_[key_of(record.fields)];
       const auto [entry, is_new] = place.emplace(data_of(record.fields), stored);
-      if (!is_new && stored.tasks > entry->second.tasks) entry->second = stored;
+      const auto rank =
+          [](const Stored& one) {  // of two with as many tasks the one by this program's numerics
+            return std::pair{one.tasks, one.numerics == std::set{std::to_string(numerics)}};
+          };
+      if (!is_new && rank(stored) > rank(entry->second)) entry->second = stored;
     }
 }
 
@@ -61,6 +67,33 @@ const Archive::Stored* Archive::find(const Configuration& configuration) const {
   if (place == stored_.end()) return nullptr;
   const auto entry = place->second.find(data(configuration.problem));
   return entry == place->second.end() ? nullptr : &entry->second;
+}
+
+std::optional<StoredRun> Archive::complete_run(const PlannedRun& run) const {
+  const Stored* stored = find(run.configuration);
+  if (stored == nullptr || stored->tasks < run.tasks) return std::nullopt;
+  for (const RunRecord& record : stored->file->runs())
+    if (record.run == stored->run) return stored->file->stored(record);
+  return std::nullopt;
+}
+
+std::set<std::string> Archive::numerics_used(const PlannedSetting& setting) const {
+  std::set<std::string> all;
+  for (const Series& series : setting.series)
+    for (const PlannedRun& run : series.runs)
+      if (const Stored* stored = find(run.configuration))
+        all.insert(stored->numerics.begin(), stored->numerics.end());
+  return all;
+}
+
+std::vector<std::string> Archive::profiles_of(const Figure& figure, const Choice& choice) {
+  std::vector<std::string> result;
+  for (const std::string& profile : profile_names) {
+    Choice at = choice;
+    at.profile = profile;
+    if (choose_data(all_runs(plan(figure, at, "any")))) result.push_back(profile);
+  }
+  return result;
 }
 
 Index Archive::tasks_done(const Configuration& configuration) const {
@@ -106,19 +139,10 @@ Within Archive::within(const Series& series, bool late, bool complete_only) cons
   return result;
 }
 
-namespace {
-
-bool fits(const Condition& series, const Condition& condition) {
-  return series.activation == condition.activation && series.regularizer == condition.regularizer &&
-         series.sweep == condition.sweep;
-}
-
-}  // namespace
-
 std::vector<const Series*> swept_series(const PlannedSetting& setting, const Condition& condition) {
   std::vector<const Series*> result;
   for (const Series& series : setting.series)
-    if (fits(series.condition, condition)) result.push_back(&series);
+    if (series.condition.same_but_value(condition)) result.push_back(&series);
   std::stable_sort(result.begin(), result.end(),
                    [](const Series* a, const Series* b) { return a->condition.value < b->condition.value; });
   return result;

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,11 +35,19 @@ class Archive {
 
   const std::vector<std::unique_ptr<Results>>& files() const { return files_; }
 
+  // all that is kept of a run; nothing where it is not complete
+  std::optional<StoredRun> complete_run(const PlannedRun& run) const;
+  // The numerics of the programs that made these runs: values of several are not to be mixed.
+  std::set<std::string> numerics_used(const PlannedSetting& setting) const;
+  // of these profiles those at which the figure has any results
+  std::vector<std::string> profiles_of(const Figure& figure, const Choice& choice);
+
  private:
   struct Stored {
     const Results* file;
     std::string run;
     Index tasks;
+    std::set<std::string> numerics;
   };
   const Stored* find(const Configuration& configuration) const;
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <iomanip>
 #include <ostream>
+#include <regex>
 #include <sstream>
 
 #include "figures/report.hpp"
@@ -10,125 +11,76 @@ namespace paper {
 
 namespace {
 
-constexpr double about = .05;  // errors that differ by less count as similar, as in the verdict on plasticity
+// The complete runs of a setting in the archive.
+class ArchivedRuns : public Observations {
+ public:
+  ArchivedRuns(const PlannedSetting& setting, const Archive& archive)
+      : setting_(setting), archive_(archive) {}
 
-struct Judged {
-  Verdict verdict;
-  std::string what, evidence;
-};
-
-std::string strength_of(const Series* series) {
-  if (series == nullptr || series->strength == 0 || series->condition.sweep == "strength") return "";
-  std::ostringstream text;
-  text << " at strength " << series->strength;
-  return text.str();
-}
-
-// the condition in words, with the value that `smallest` or `largest` came to
-std::string name_of(const Condition& condition, const Series* series) {
-  return label(series == nullptr || condition.value == every ? condition : series->condition);
-}
-
-Judged judge(const Claim& claim, const PlannedSetting& setting, const Archive& archive) {
-  const Series* series = best_series(archive, setting, claim.condition);
-  const Series* other_series = best_series(archive, setting, claim.other);
-  const std::string who = name_of(claim.condition, series), other = name_of(claim.other, other_series);
-  const auto curves = [&](const Series* s, const std::string& metric) {
-    return s == nullptr ? Curves{} : archive.curves(*s, metric, true);
-  };
-  const auto inside = [&](const Series* s) {
-    return s == nullptr ? Within{} : archive.within(*s, true, true);
-  };
-  // the errors of each value of a swept condition that has runs
-  const auto swept = [&](const Condition& condition) {
+  Curves curves(const Condition& condition, const std::string& metric) const override {
+    const Series* series = of(condition);
+    return series == nullptr ? Curves{} : archive_.curves(*series, metric, true);
+  }
+  Within within_late_tasks(const Condition& condition) const override {
+    const Series* series = of(condition);
+    return series == nullptr ? Within{} : archive_.within(*series, true, true);
+  }
+  std::vector<std::pair<double, Curves>> swept_errors(const Condition& condition) const override {
     std::vector<std::pair<double, Curves>> result;
-    for (const Series* one : swept_series(setting, condition))
-      if (Curves errors = curves(one, "error"); !errors.empty())
+    for (const Series* one : swept_series(setting_, condition))
+      if (Curves errors = archive_.curves(*one, "error", true); !errors.empty())
         result.emplace_back(one->condition.value, std::move(errors));
     return result;
-  };
-  const auto without_values = [](std::vector<std::pair<double, Curves>>&& pairs) {
-    std::vector<Curves> result;
-    result.reserve(pairs.size());
-    for (auto& [value, errors] : pairs) result.push_back(std::move(errors));
-    return result;
-  };
-  const Curves error = curves(series, "error"), rank = curves(series, "ef_rank_relative");
-  const Curves metric = curves(series, claim.metric),
-               other_metric = curves(claim.other_metric.empty() ? other_series : series,
-                                     claim.other_metric.empty() ? claim.metric : claim.other_metric);
-  const std::string rises = claim.sign > 0 ? " rises" : " falls";
-  const auto result = [&](const std::string& what, Judgement judgement) {
-    return Judged{judgement.verdict, what + strength_of(series), std::move(judgement.evidence)};
-  };
-  switch (claim.kind) {
-    case ClaimKind::plasticity: {
-      Judgement judgement = judge_plasticity(error);
-      judgement.evidence += ", claimed " + claim.expected;
-      return result(who, std::move(judgement));
-    }
-    case ClaimKind::curvature:
-      return result(who + ", curvature goes with plasticity", judge_curvature(error, rank));
-    case ClaimKind::trend:
-      return result(who + ", " + claim.metric + rises, judge_trend(metric, claim.sign));
-    case ClaimKind::difference:
-      return result(who + ", " + claim.metric + (claim.sign > 0 ? " above " : " below ") +
-                        (claim.other_metric.empty() ? "that of " + other : claim.other_metric),
-                    judge_difference(metric, other_metric, claim.sign));
-    case ClaimKind::change_difference:
-      return result(
-          who + ", " + claim.metric + " rises " + (claim.sign > 0 ? "more" : "less") + " than with " + other,
-          judge_change_difference(metric, other_metric, claim.sign));
-    case ClaimKind::plateau:
-      return result(who + ", " + claim.metric + " levels off", judge_plateau(metric));
-    case ClaimKind::about_equal:
-      return result(who + ", " + claim.metric + " about that of " + other,
-                    judge_about_equal(metric, other_metric, about));
-    case ClaimKind::regularizer:
-      return result(who + ", helps against " + other + " and keeps curvature",
-                    judge_regularizer(error, curves(other_series, "error"), rank));
-    case ClaimKind::onset:
-      return result(who + ", loses plasticity later than " + other,
-                    judge_onset(error, curves(other_series, "error")));
-    case ClaimKind::early_bound:
-      return result(who + ", " + claim.metric + " is small in the first tasks",
-                    judge_early_bound(metric, claim.bound));
-    case ClaimKind::early_difference:
-      return result(who + ", " + claim.metric + (claim.sign > 0 ? " above " : " below ") +
-                        claim.other_metric + " in the first tasks",
-                    judge_early_difference(metric, other_metric, claim.sign));
-    case ClaimKind::worsening:
-      return result(who + ", " + claim.metric + " rises", judge_worsening(metric, other_metric));
-    case ClaimKind::tracking:
-      return result(who + ", " + claim.metric + " follows " + claim.other_metric,
-                    judge_tracking(metric, other_metric));
-    case ClaimKind::early_above:
-      return result(who + ", " + claim.metric + " is high in the first tasks",
-                    judge_early_above(metric, claim.bound));
-    case ClaimKind::steady:
-      return result(who + ", " + claim.metric + " stays", judge_steady(metric));
-    case ClaimKind::dip:
-      return result(who + ", " + claim.metric + " first falls, then rises", judge_dip(metric));
-    case ClaimKind::online_only:
-      return result(who + ", the online error alone rises",
-                    judge_online_only(error, curves(series, "online_error")));
-    case ClaimKind::delay: {
-      const auto errors = swept(claim.condition);
-      Judgement judgement = judge_delay(errors);
-      return {judgement.verdict, label(claim.condition) + ", a larger one delays the loss",
-              std::move(judgement.evidence)};
-    }
-    case ClaimKind::sensitivity: {
-      Judgement judgement =
-          judge_sensitivity(without_values(swept(claim.condition)), without_values(swept(claim.other)));
-      return {judgement.verdict, label(claim.condition) + ", less sensitive than " + label(claim.other),
-              std::move(judgement.evidence)};
-    }
-    case ClaimKind::sooner:
-      return result(who + ", fewer updates than " + other,
-                    judge_sooner(inside(series), inside(other_series)));
   }
-  return {Verdict::inconclusive, who, "unknown claim"};
+  // with the value that `smallest` or `largest` came to
+  std::string name(const Condition& condition) const override {
+    const Series* series = of(condition);
+    return label(series == nullptr || condition.value == every ? condition : series->condition);
+  }
+  std::string strength(const Condition& condition) const override {
+    const Series* series = of(condition);
+    if (series == nullptr || series->strength == 0 || series->condition.sweeps_strength()) return "";
+    std::ostringstream text;
+    text << " at strength " << series->strength;
+    return text.str();
+  }
+
+ private:
+  const Series* of(const Condition& condition) const { return best_series(archive_, setting_, condition); }
+
+  const PlannedSetting& setting_;
+  const Archive& archive_;
+};
+
+// What a line of the table says of a judgement: its figures without intervals, seeds, and changes that follow
+// from the two values before them.
+std::string in_short(const Judged& judged) {
+  static const std::regex interval(R"( (\[[^\]]*\]|\([^()]* to [^()]*\)))"), seeds(R"(, \d+ seeds?( \(2 needed\))?)"),
+      change(R"((-> [^,; ]+), (relative )?change [^,; ]+)"), claimed(R"(, claimed ([A-Z]+)$)");
+  std::string text = std::regex_replace(judged.evidence, interval, "");
+  text = std::regex_replace(std::regex_replace(text, seeds, ""), change, "$1");
+  std::smatch found;
+  if (std::regex_search(text, found, claimed) && found[1].str() == word(judged.verdict))
+    text = std::regex_replace(text, claimed, "");
+  return text;
+}
+
+// One line, or more of the width of a terminal.
+void write_line(std::ostream& out, std::string_view verdict, const std::string& text) {
+  constexpr std::size_t width = 80, margin = 14;
+  std::string line(verdict);
+  line.resize(std::max(margin, line.size() + 1), ' ');
+  std::istringstream words(text);
+  bool any = false;
+  for (std::string one; words >> one;) {
+    if (any && line.size() + 1 + one.size() > width) {
+      out << line << '\n';
+      line.assign(margin + 2, ' '), any = false;
+    }
+    line += (any ? " " : "") + one;
+    any = true;
+  }
+  out << line << '\n';
 }
 
 // whether the claim is one about the problem
@@ -141,7 +93,7 @@ bool about_problem(const Claim& claim, const std::string& problem) {
 // budget, unequal conditions. No claim, but what the claims add up to.
 void correlate(const PlannedSetting& setting, const Archive& archive, std::ostream& out) {
   for (const Series& series : setting.series)
-    if (!series.condition.sweep.empty() && series.condition.sweep != "strength") return;  // no common budget
+    if (!series.condition.sweep.empty() && !series.condition.sweeps_strength()) return;  // no common budget
   std::vector<double> errors, ranks;
   for (const Series& series : setting.series) {
     const Curves error = archive.curves(series, "error", true);
@@ -161,8 +113,16 @@ void correlate(const PlannedSetting& setting, const Archive& archive, std::ostre
 
 }  // namespace
 
+std::string mixture(const PlannedSetting& setting, const Archive& archive) {
+  const std::set<std::string> used = archive.numerics_used(setting);
+  if (used.size() < 2) return "";
+  std::string text;
+  for (const std::string& one : used) text += (text.empty() ? "" : " and ") + one;
+  return "; values of numerics " + text + " are mixed";
+}
+
 bool check(const Figure& figure, const std::vector<PlannedSetting>& settings, const Archive& archive,
-           std::ostream& out) {
+           bool verbose, std::ostream& out) {
   bool any = false;
   for (const PlannedSetting& setting : settings) {
     Index complete = 0, total = 0;
@@ -171,19 +131,26 @@ bool check(const Figure& figure, const std::vector<PlannedSetting>& settings, co
         ++total;
         complete += archive.complete(run);
       }
-    out << figure.name << ", " << describe(setting, archive.data(setting.setting.problem)) << ", "
-        << setting.tasks << " tasks\n";
+    const std::string data = archive.data(setting.setting.problem);
+    out << figure.name << ", "
+        << (verbose ? describe(setting, data)
+                    : setting.setting.title + (data.empty() ? "" : " (" + data + ")") + ", " +
+                          std::to_string(setting.series.front().runs.size()) + " seeds")
+        << ", " << setting.tasks << " tasks" << mixture(setting, archive) << '\n';
     if (complete < total)
       out << "(" << complete << " of " << total << " runs are complete; the others are not judged)\n";
     if (complete == 0) continue;
     any = true;
     for (const Claim& claim : figure.claims) {
       if (!about_problem(claim, setting.setting.problem)) continue;
-      const Judged judged = judge(claim, setting, archive);
-      out << std::left << std::setw(13) << word(judged.verdict) << judged.what << ": " << judged.evidence
-          << " | paper: \"" << claim.words << "\"\n";
+      const Judged judged = judge(claim, ArchivedRuns(setting, archive));
+      if (verbose)
+        out << std::left << std::setw(13) << word(judged.verdict) << judged.what << ": " << judged.evidence
+            << " | paper: \"" << claim.words << "\"\n";
+      else
+        write_line(out, word(judged.verdict), judged.what + ": " + in_short(judged));
     }
-    correlate(setting, archive, out);
+    if (verbose) correlate(setting, archive, out);
   }
   return any;
 }

@@ -119,8 +119,8 @@ Json curves_of(const Figure& figure, const Panel& panel, const PlannedSetting& s
   };
   for (std::size_t i = 0; i < lines.size(); ++i) {
     // a figure of regularisers shows the network without any as its reference
-    const bool reference = panel.lines.empty() && lines[i].condition.regularizer == "none" &&
-                           figure.conditions.back().regularizer != "none";
+    const bool reference = panel.lines.empty() && !lines[i].condition.is_regularized() &&
+                           figure.conditions.back().is_regularized();
     for (const Plotted& of : plotted(lines[i], i, setting, archive)) {
       if (!panel.within) {
         add(curve(archive.curves(*of.series, of.metric, false), panel.factor), of, of.label,
@@ -171,7 +171,7 @@ std::vector<std::string> swept_names(const PlannedSetting& setting) {
   std::string before;
   for (const Series& series : setting.series) {
     const Condition& condition = series.condition;
-    if (condition.sweep.empty() || condition.sweep == "strength") continue;
+    if (condition.sweep.empty() || condition.sweeps_strength()) continue;
     if (condition.sweep == before) {
       result.back() += ", " + shortest(condition.value);
       continue;
@@ -204,7 +204,7 @@ std::string describe(const PlannedSetting& setting, const std::string& data) {
   std::vector<std::string> strengths;
   for (const Series& series : setting.series)
     if (const std::string strength = shortest(series.strength);
-        series.condition.regularizer != "none" &&
+        series.condition.is_regularized() &&
         std::find(strengths.begin(), strengths.end(), strength) == strengths.end())
       strengths.push_back(strength);
   for (const std::string& strength : strengths)
@@ -232,18 +232,21 @@ std::filesystem::path draw(const Figure& figure, const Choice& choice,
     const Index seeds = std::ssize(archive.curves(setting.series.front(), "error", false));
     (seeds < fewest_for_interval ? few : many) |= any && seeds > 1;
     if (any)
-      caption += (caption.empty() ? "" : "; ") + describe(setting, archive.data(setting.setting.problem));
+      caption += (caption.empty() ? "" : "; ") + describe(setting, archive.data(setting.setting.problem)) +
+                 mixture(setting, archive);
   }
   if (document["panels"].empty())
-    throw std::runtime_error("plot: " + figure.name + " has no results yet at profile " + choice.profile);
-  document["caption"] = figure.name + ", " + choice.profile + ": " + caption + "." +
+    throw std::runtime_error("plot: " + figure.name + " has no results yet" +
+                             (figure.has_own_size() ? "" : " at profile " + choice.profile));
+  const std::string size = figure.has_own_size() ? "" : choice.profile;
+  document["caption"] = figure.name + (size.empty() ? "" : ", " + size) + ": " + caption + "." +
                         (many ? " Bands: 95 % t intervals." : "") +
                         (few ? " Bands of fewer than " + std::to_string(fewest_for_interval) +
                                    " seeds: from the least to the greatest."
                              : "");
 
   std::filesystem::create_directories(output);
-  const std::filesystem::path base = output / (figure.name + "-" + choice.profile);
+  const std::filesystem::path base = output / (figure.name + (size.empty() ? "" : "-" + size));
   const auto with = [&](const char* ending) { return base.string() + ending; };
   document["outputs"] = {with(".png"), with(".svg")};
   const std::string file = with(".json");

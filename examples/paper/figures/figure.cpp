@@ -5,6 +5,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "learners/regularizer.hpp"
+
 namespace paper {
 
 using namespace figure_parts;
@@ -35,32 +37,14 @@ std::vector<Condition> expand(const std::vector<Condition>& conditions, const Pr
 
 }  // namespace
 
+// the strengths of a penalty of features are of another size
+std::string sweep_name(const Condition& condition) {
+  const bool features = regularizers().at(condition.regularizer).of_features != nullptr;
+  return condition.sweeps_strength() && features ? condition.regularizer : condition.sweep;
+}
+
 const Sweep& sweep_of(const Condition& condition, const Profile& profile) {
-  const bool features = condition.sweep == "strength" && condition.regularizer == "feature_rank";
-  return profile.sweeps.at(features ? "feature_rank" : condition.sweep);
-}
-
-std::string regularizer_label(const std::string& regularizer) {
-  static const std::map<std::string, std::string> words{{"none", ""},
-                                                        {"wasserstein", "Wasserstein"},
-                                                        {"l2_init", "L2-init"},
-                                                        {"l2", "L2"},
-                                                        {"feature_rank", "feature rank"}};
-  return words.at(regularizer);
-}
-
-std::string label(const Condition& condition) {
-  static const std::map<std::string, std::string> words{
-      {"relu", "ReLU"}, {"leaky_relu", "leaky ReLU"}, {"tanh", "tanh"}, {"identity", "identity"}};
-  std::string text = words.at(condition.activation);
-  if (condition.regularizer != "none") text += " + " + regularizer_label(condition.regularizer);
-  if (condition.sweep.empty()) return text;
-  const double value = condition.value;
-  if (value == every) return text + " over " + condition.sweep;
-  return text + ", " +
-         (value == smallest  ? "smallest " + condition.sweep
-          : value == largest ? "largest " + condition.sweep
-                             : condition.sweep + " " + text_of(value));
+  return profile.sweeps.at(sweep_name(condition));
 }
 
 const std::vector<Figure>& figures() {
@@ -108,8 +92,8 @@ std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, con
     profile.configuration.data = data(setting.problem);
     for (const Condition& condition : expand(figure.conditions, profile)) {
       std::vector<double> strengths = profile.strengths;
-      if (condition.regularizer == "none") strengths = {0};
-      if (condition.sweep == "strength") strengths = {condition.value};
+      if (!condition.is_regularized()) strengths = {0};
+      if (condition.sweeps_strength()) strengths = {condition.value};
       for (const double strength : strengths) {
         Series series{condition, strength, {}};
         for (Index seed = 0; seed < profile.seeds; ++seed) {
@@ -118,7 +102,7 @@ std::vector<PlannedSetting> plan(const Figure& figure, const Choice& choice, con
           configuration.regularizer = condition.regularizer;
           configuration.strength = strength;
           configuration.seed = static_cast<std::uint64_t>(seed);
-          if (!condition.sweep.empty() && condition.sweep != "strength") {
+          if (!condition.sweep.empty() && !condition.sweeps_strength()) {
             for (const auto& [name, text] : sweep_of(condition, profile).fixed)
               set_field(configuration, name, text);
             set_field(configuration, condition.sweep, text_of(condition.value));

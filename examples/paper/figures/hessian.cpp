@@ -25,7 +25,7 @@ Figure figure3() {
   for (const Condition& condition : figure.conditions) {
     figure.panels.push_back({"", label(condition), "|relative rank - that of the Hessian|", 1,
                              approximations(condition, "_rank_difference")});
-    figure.claims.push_back({.kind = ClaimKind::early_bound,
+    figure.claims.push_back({.kind = "early_bound",
                              .condition = condition,
                              .words = "The empirical Fisher approximation to the Hessian rank is highly "
                                       "accurate in the first few tasks",
@@ -34,14 +34,14 @@ Figure figure3() {
     // in the first tasks: those of a network that has died have hardly a rank to compare
     for (const std::string& other : {sampled, newton})
       figure.claims.push_back(
-          {.kind = ClaimKind::early_difference,
+          {.kind = "early_difference",
            .condition = condition,
            .words = "the empirical Fisher is an accurate and efficient approximation [against " +
                     std::string(other == newton ? "Gauss-Newton" : "the Fisher") + "]",
            .metric = ef + "_rank_difference",
            .sign = -1,
            .other_metric = other + "_rank_difference"});
-    figure.claims.push_back({.kind = ClaimKind::worsening,
+    figure.claims.push_back({.kind = "worsening",
                              .condition = condition,
                              .words = "When plasticity worsens in later tasks, the approximation quality "
                                       "marginally worsens",
@@ -71,7 +71,7 @@ Figure dynamics(const std::string& name, const Condition& condition, const std::
           .settings = {{"projected_mnist", true, "projected MNIST"}},
           .conditions = {condition},
           .panels = {error, {"", "Curvature at the start of a task", "relative rank", 1, lines}},
-          .claims = {{.kind = ClaimKind::tracking,
+          .claims = {{.kind = "tracking",
                       .condition = condition,
                       .words = words,
                       .metric = ef + "_rank_relative",

@@ -41,18 +41,18 @@ const std::string regularized =
     "plasticity and curvature.";
 
 inline Claim plasticity(const Condition& condition, const std::string& expected, const std::string& words) {
-  return {.kind = ClaimKind::plasticity, .condition = condition, .words = words, .expected = expected};
+  return {.kind = "plasticity", .condition = condition, .words = words, .expected = expected};
 }
 inline Claim curvature(const Condition& condition, const std::string& words) {
-  return {.kind = ClaimKind::curvature, .condition = condition, .words = words};
+  return {.kind = "curvature", .condition = condition, .words = words};
 }
 inline Claim trend(const Condition& condition, const std::string& metric, int sign,
                    const std::string& words) {
-  return {.kind = ClaimKind::trend, .condition = condition, .words = words, .metric = metric, .sign = sign};
+  return {.kind = "trend", .condition = condition, .words = words, .metric = metric, .sign = sign};
 }
 inline Claim difference(const Condition& condition, const std::string& metric, int sign,
                         const Condition& other, const std::string& words) {
-  return {.kind = ClaimKind::difference,
+  return {.kind = "difference",
           .condition = condition,
           .words = words,
           .metric = metric,

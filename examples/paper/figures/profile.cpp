@@ -19,24 +19,26 @@ namespace paper {
 
 namespace {
 
+enum class Size { smoke, demo, medium, paper };  // in the order of profile_names
+
 // Fully connected networks on MNIST. The paper's own sizes: section 3, appendices B.1, B.2, C.9.
-void mlp(const std::string& name, const Setting& setting, Profile& profile) {
+void mlp(Size size, const Setting& setting, Profile& profile) {
   Configuration& c = profile.configuration;
   profile.sweeps["depth"] = {{2, 4, 6, 8}, {{"width", "800"}}};
   profile.sweeps["width"] = {{100, 200, 400, 800, 1600}, {{"depth", "4"}}};
   profile.sweeps["epochs"] = {{25, 50, 100, 200, 400}};
-  if (name == "smoke") {
+  if (size == Size::smoke) {
     c.pool = 2, c.images = 128, c.width = 32, c.batch = 32, c.learning_rate = 2e-3, c.epochs = 80;
     profile.tasks = 30;
     profile.sweeps["width"].values = {8, 16, 32, 64};
     profile.sweeps["depth"].fixed = {{"width", "32"}};
     profile.sweeps["epochs"].values = {20, 40, 80, 160};
-  } else if (name == "demo") {
+  } else if (size == Size::demo) {
     c.pool = 2, c.images = 192, c.width = 64, c.batch = 64, c.epochs = 120;
     profile.sweeps["width"].values = {16, 32, 64, 128, 256};
     profile.sweeps["depth"].fixed = {{"width", "128"}};
     profile.sweeps["epochs"].values = {15, 30, 60, 120, 240};
-  } else if (name == "medium") {
+  } else if (size == Size::medium) {
     c.pool = 2, c.images = 512, c.width = 128, c.batch = 128, c.epochs = 200;
     profile.strengths = {.001, .005}, profile.tasks = 36, profile.seeds = 3;
     profile.sweeps["width"].values = {32, 64, 128, 256, 512};
@@ -49,22 +51,22 @@ void mlp(const std::string& name, const Setting& setting, Profile& profile) {
   }
   if (setting.problem == "projected_mnist") {  // appendix C.2: every matrix over the whole subset
     c.pool = 1, c.curvature = "exact", c.rank_samples = c.images;
-    c.width = name == "smoke" ? 8 : name == "demo" ? 16 : name == "medium" ? 24 : 32;
+    c.width = size == Size::smoke ? 8 : size == Size::demo ? 16 : size == Size::medium ? 24 : 32;
   }
 }
 
 // The paper's convolutional network (appendix B.3). For random labels 38400 images of CIFAR-10, for Continual
 // ImageNet 600 of each of two classes (Dohare et al.).
-void cnn(const std::string& name, const Setting& setting, Profile& profile) {
+void cnn(Size size, const Setting& setting, Profile& profile) {
   Configuration& c = profile.configuration;
   const bool imagenet = setting.problem == "continual_imagenet";
-  if (name == "smoke") {
+  if (size == Size::smoke) {
     c.pool = 2, c.images = 32, c.batch = 16, c.epochs = 3, c.rank_samples = 16;
     profile.tasks = 6, profile.seeds = 2;
-  } else if (name == "demo") {
+  } else if (size == Size::demo) {
     c.pool = 2, c.images = 192, c.batch = 64, c.epochs = 60, c.rank_samples = 192;
     profile.tasks = 20, profile.seeds = 3;
-  } else if (name == "medium") {
+  } else if (size == Size::medium) {
     c.images = imagenet ? 400 : 512, c.batch = 128, c.epochs = 100;
     profile.strengths = {.001, .005}, profile.tasks = 30, profile.seeds = 3;
   } else {
@@ -76,16 +78,16 @@ void cnn(const std::string& name, const Setting& setting, Profile& profile) {
 
 // Figure 8: 20 epochs a task. 11 million parameters are sorted at every update of the Wasserstein
 // regulariser; below the profile `paper` at every tenth only.
-void resnet(const std::string& name, Profile& profile) {
+void resnet(Size size, const Setting&, Profile& profile) {
   Configuration& c = profile.configuration;
   c.epochs = 20;
-  if (name == "smoke") {
+  if (size == Size::smoke) {
     c.pool = 2, c.images = 16, c.batch = 8, c.epochs = 2, c.rank_samples = 8, c.resort_every = 10;
     profile.tasks = 6, profile.seeds = 1;
-  } else if (name == "demo") {
+  } else if (size == Size::demo) {
     c.images = 128, c.batch = 64, c.rank_samples = 128, c.resort_every = 10;
     profile.tasks = 15, profile.seeds = 2;
-  } else if (name == "medium") {
+  } else if (size == Size::medium) {
     c.images = 256, c.batch = 64, c.resort_every = 10;
     profile.tasks = 25, profile.seeds = 3;
   } else {
@@ -97,17 +99,17 @@ void resnet(const std::string& name, Profile& profile) {
 }  // namespace
 
 Profile profile_of(const std::string& name, const Setting& setting) {
-  if (std::find(profile_names.begin(), profile_names.end(), name) == profile_names.end())
+  if (setting.own) return *setting.own;
+  const auto place = std::find(profile_names.begin(), profile_names.end(), name);
+  if (place == profile_names.end())
     throw std::invalid_argument("profile \"" + name + "\", expected one of smoke, demo, medium, paper");
+  const auto size = static_cast<Size>(place - profile_names.begin());
+  static const std::map<std::string, void (*)(Size, const Setting&, Profile&)> of_networks{
+      {"mlp", mlp}, {"cnn", cnn}, {"resnet18", resnet}};
   Profile profile{.configuration = {}, .strengths = {.005}, .tasks = 40, .seeds = 5, .sweeps = {}};
   profile.configuration.problem = setting.problem;
   profile.configuration.architecture = setting.architecture;
-  if (setting.architecture == "mlp")
-    mlp(name, setting, profile);
-  else if (setting.architecture == "cnn")
-    cnn(name, setting, profile);
-  else
-    resnet(name, profile);
+  of_networks.at(setting.architecture)(size, setting, profile);
   // appendices B.1 to B.4; Figure 2 has no strengths in the paper
   const bool labels = setting.problem == "random_label_mnist";
   profile.sweeps["strength"].values =

@@ -1,4 +1,5 @@
 #include "figures/parts.hpp"
+#include "learners/regularizer.hpp"
 
 // What regularisers change: Figures 2, 6, 9, 15 to 20, 22.
 namespace paper {
@@ -29,11 +30,10 @@ Figure figure2() {
 
 Figure figure6() {
   const auto helps = [](const Condition& condition) {
-    return Claim{
-        .kind = ClaimKind::regularizer, .condition = condition, .words = regularized, .other = leaky};
+    return Claim{.kind = "regularizer", .condition = condition, .words = regularized, .other = leaky};
   };
   const auto lower = [](const Condition& other) {
-    return Claim{.kind = ClaimKind::difference,
+    return Claim{.kind = "difference",
                  .condition = wasserstein,
                  .words = "On harder problems (bottom), the Wasserstein regularizer achieves a lower error.",
                  .metric = "error",
@@ -55,7 +55,7 @@ Figure figure6() {
                      helps(wasserstein),
                      helps(l2_init),
                      helps(l2),
-                     {.kind = ClaimKind::about_equal,
+                     {.kind = "about_equal",
                       .condition = wasserstein,
                       .words = "achieving similar error to the regenerative regularizer on the easier MNIST "
                                "problems",
@@ -83,7 +83,7 @@ Figure figure9() {
                       "error",
                       1,
                       {{leaky, "error", "at the end of a task"}, {leaky, "online_error", "average online"}}}},
-          .claims = {{.kind = ClaimKind::online_only,
+          .claims = {{.kind = "online_only",
                       .condition = wasserstein,
                       .words = "the error at the end of the task is constant. The average online error "
                                "increases, because the error at the start increases"}},
@@ -142,12 +142,12 @@ Figure sensitivity(const std::string& name, const Setting& setting) {
                 .claims = {}};
   for (const Condition& condition : figure.conditions) {
     Panel panel = error;
-    panel.title = regularizer_label(condition.regularizer);
+    panel.title = regularizers().at(condition.regularizer).label;
     panel.conditions = {condition};
     figure.panels.push_back(panel);
-    if (condition.regularizer != "wasserstein")
+    if (condition.regularizer != wasserstein.regularizer)
       figure.claims.push_back(
-          {.kind = ClaimKind::sensitivity,
+          {.kind = "sensitivity",
            .condition = swept(wasserstein),
            .words = "The Wasserstein regularizer is less sensitive to the regularization strength",
            .other = condition});
@@ -164,7 +164,7 @@ Figure figure22() {
                 .claims = {},
                 .columns = 2};
   for (const Condition& other : {l2_init, l2}) {
-    figure.claims.push_back({.kind = ClaimKind::sooner,
+    figure.claims.push_back({.kind = "sooner",
                              .condition = wasserstein,
                              .words = "learning with the Wasserstein regularizer requires fewer iterations",
                              .other = other});

@@ -10,7 +10,7 @@ namespace {
 Condition swept(const std::string& what, double value) { return {"leaky_relu", "none", what, value}; }
 
 Claim delay(const std::string& what, const std::string& words) {
-  return {.kind = ClaimKind::delay, .condition = swept(what, every), .words = words};
+  return {.kind = "delay", .condition = swept(what, every), .words = words};
 }
 
 Figure figure7() {
@@ -48,7 +48,7 @@ Figure figure8() {
       .settings = {{"random_label_cifar", false, "random-label CIFAR-10", "resnet18"}},
       .conditions = {relu, regularized_relu},
       .panels = {error, h_rank},
-      .claims = {{.kind = ClaimKind::dip,
+      .claims = {{.kind = "dip",
                   .condition = relu,
                   .words = "the ResNet is able to decrease the error on the first few tasks despite training "
                            "for only 20 epochs. However, loss of plasticity still occurs without "

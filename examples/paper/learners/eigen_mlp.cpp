@@ -6,8 +6,8 @@
 namespace paper {
 
 template <class Scalar>
-EigenMlp<Scalar>::EigenMlp(std::vector<Index> widths, Activation activation, Scalar leaky_slope)
-    : widths_(std::move(widths)), activation_(activation), leaky_slope_(leaky_slope) {
+EigenMlp<Scalar>::EigenMlp(std::vector<Index> widths, const Activation& activation, Scalar leaky_slope)
+    : widths_(std::move(widths)), activation_(&activation), leaky_slope_(leaky_slope) {
   if (widths_.size() < 2)
     throw std::invalid_argument("EigenMlp: expected at least an input and an output width");
   starts_ = {0};
@@ -18,6 +18,7 @@ EigenMlp<Scalar>::EigenMlp(std::vector<Index> widths, Activation activation, Sca
   theta_ = Vector::Zero(starts_.back());
   outputs_.resize(widths_.size());
   backprops_.resize(widths_.size() - 1);
+  inputs_of_activations_.resize(widths_.size() - 1);
 }
 
 template <class Scalar>
@@ -40,9 +41,20 @@ const typename EigenMlp<Scalar>::Matrix& EigenMlp<Scalar>::forward(const Eigen::
     Matrix& output = outputs_[layer + 1];
     output.noalias() = weights(layer) * outputs_[layer];
     output.colwise() += biases(layer);
-    if (layer + 1 < backprops_.size()) activate(activation_, leaky_slope_, output);
+    if (layer + 1 == backprops_.size()) break;
+    if (!activation_->from_output) inputs_of_activations_[layer] = output;
+    activation_->rules(Scalar{}).apply({output.data(), output.size()}, leaky_slope_);
   }
   return outputs_.back();
+}
+
+template <class Scalar>
+void EigenMlp<Scalar>::multiply(std::size_t layer, Scalar* x, bool second) const {
+  const ActivationRules<Scalar>& rules = activation_->rules(Scalar{});
+  const Matrix& a = outputs_[layer + 1];
+  const Matrix& z = activation_->from_output ? a : inputs_of_activations_[layer];
+  (second ? rules.times_second_derivative : rules.times_derivative)(
+      {z.data(), z.size()}, {a.data(), a.size()}, {x, a.size()}, leaky_slope_);
 }
 
 template <class Scalar>
@@ -52,7 +64,7 @@ void EigenMlp<Scalar>::backward(const Matrix& logits_gradient, const Matrix* fea
     Matrix& below = backprops_[layer - 1];
     below.noalias() = weights(layer).transpose() * backprops_[layer];
     if (features_gradient != nullptr && layer == backprops_.size() - 1) below += *features_gradient;
-    multiply_by_derivative(activation_, leaky_slope_, outputs_[layer], below);
+    multiply(layer - 1, below.data());
   }
 }
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "data/index.hpp"
 #include "data/random.hpp"
 #include "learners/activation.hpp"
-#include "runs/configuration.hpp"
 
 namespace paper {
 
@@ -26,7 +26,7 @@ class EigenMlp {
   using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 
   // widths: features, hidden layers, classes
-  EigenMlp(std::vector<Index> widths, Activation activation, Scalar leaky_slope);
+  EigenMlp(std::vector<Index> widths, const Activation& activation, Scalar leaky_slope);
 
   // Draws the weights and zeroes the biases; initialization is a word of Configuration.
   void initialize(const std::string& initialization, Generator& generator);
@@ -72,6 +72,8 @@ class EigenMlp {
   template <class Forward, class Backward>
   Matrix propagate(Curvature curvature, std::size_t first, Index count, Forward add_forward,
                    Backward add_backward) const;
+  // x times the derivative (second: the second one) of the activation behind the layer; x: width x n
+  void multiply(std::size_t layer, Scalar* x, bool second = false) const;
   Index start(Index tensor) const { return starts_[static_cast<std::size_t>(tensor)]; }
   Index length(Index tensor) const { return start(tensor + 1) - start(tensor); }
   auto weights(std::size_t layer) const {
@@ -82,10 +84,11 @@ class EigenMlp {
   }
 
   std::vector<Index> widths_, starts_;
-  Activation activation_;
+  const Activation* activation_;  // an entry of activations()
   Scalar leaky_slope_;
   Vector theta_;
-  std::vector<Matrix> outputs_;    // inputs, then what each layer puts out; logits last
+  std::vector<Matrix> outputs_;                // inputs, then what each layer puts out; logits last
+  std::vector<Matrix> inputs_of_activations_;  // of each hidden layer, where derivatives need them
   std::vector<Matrix> backprops_;  // of the summed loss, by each layer's output before its activation
 };
 

@@ -26,11 +26,7 @@ typename EigenMlp<Scalar>::Matrix EigenMlp<Scalar>::propagate(Curvature curvatur
     for (Index k = 0; k < count; ++k) add_forward(layer, k, part(z, k));
     Ra[layer] = z;
     if (layer + 1 == depth) break;
-    for (Index k = 0; k < count; ++k) {
-      Matrix slopes = part(z, k);
-      multiply_by_derivative(activation_, leaky_slope_, outputs_[layer + 1], slopes);
-      part(Ra[layer], k) = slopes;
-    }
+    for (Index k = 0; k < count; ++k) multiply(layer, part(Ra[layer], k).data());
   }
 
   // R{softmax - onehot} = (diag(p) - p p^T) R{logits}
@@ -47,7 +43,7 @@ typename EigenMlp<Scalar>::Matrix EigenMlp<Scalar>::propagate(Curvature curvatur
   }
 
   Matrix product(theta_.size() - starts_[2 * first], count);
-  Matrix below, slopes;
+  Matrix below, bent;
   for (std::size_t layer = depth; layer-- > first;) {
     const Matrix &d = backprops_[layer], &inputs = outputs_[layer];
     const Index in = widths_[layer], out = widths_[layer + 1];
@@ -60,16 +56,16 @@ typename EigenMlp<Scalar>::Matrix EigenMlp<Scalar>::propagate(Curvature curvatur
     }
     if (layer == first) break;
     below.noalias() = weights(layer).transpose() * Rd;
-    const bool bends = whole && activation_ == Activation::tanh;
+    const bool bends = whole && activation_->bends;
     Matrix through;  // the derivative by the input of the layer, before the activation's
     if (bends) through.noalias() = weights(layer).transpose() * d;
     for (Index k = 0; k < count; ++k) {
       if (whole) add_backward(layer, k, part(below, k));
-      slopes = part(below, k);
-      if (bends)  // the second derivative of tanh is -2 tanh times the first
-        slopes.array() -= 2 * inputs.array() * part(Rz[layer - 1], k).array() * through.array();
-      multiply_by_derivative(activation_, leaky_slope_, inputs, slopes);
-      part(below, k) = slopes;
+      multiply(layer - 1, part(below, k).data());
+      if (!bends) continue;
+      bent = part(Rz[layer - 1], k).cwiseProduct(through);
+      multiply(layer - 1, bent.data(), true);
+      part(below, k) += bent;
     }
     Rd.swap(below);
   }

@@ -5,20 +5,8 @@
 
 namespace paper {
 
-const std::vector<std::string>& exact_curvature_names() {
-  static const std::vector<std::string> names{"hessian_rank",
-                                              "hessian_rank_relative",
-                                              "empirical_fisher_rank_relative",
-                                              "sampled_fisher_rank_relative",
-                                              "gauss_newton_rank_relative",
-                                              "empirical_fisher_rank_difference",
-                                              "sampled_fisher_rank_difference",
-                                              "gauss_newton_rank_difference"};
-  return names;
-}
-
-std::vector<double> exact_curvature(EigenMlp<double>& network, const Task& task, double threshold,
-                                    Generator& generator) {
+ExactRanks exact_curvature(EigenMlp<double>& network, const Task& task, double threshold,
+                           Generator& generator) {
   const Eigen::MatrixXd p = sagitta::softmax(network.forward(task.inputs->cast<double>()).transpose());
   const auto fisher = [&](const Eigen::VectorXi& labels) {
     network.backward(sagitta::cross_entropy_backprops(p, labels).transpose());
@@ -35,15 +23,7 @@ std::vector<double> exact_curvature(EigenMlp<double>& network, const Task& task,
   auto gauss_newton =
       sagitta::symmetric_effective_rank(network.curvature_matrix(Curvature::gauss_newton), threshold);
   gauss_newton.max_rank = std::min(d, task.size() * (task.classes - 1));
-  const double exact = hessian.relative(), newton = gauss_newton.relative();
-  return {static_cast<double>(hessian.rank),
-          exact,
-          empirical,
-          sampled,
-          newton,
-          std::abs(empirical - exact),
-          std::abs(sampled - exact),
-          std::abs(newton - exact)};
+  return {hessian, empirical, sampled, gauss_newton.relative()};
 }
 
 }  // namespace paper

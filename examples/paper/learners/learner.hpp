@@ -7,13 +7,10 @@
 #include <vector>
 
 #include "data/problem.hpp"
+#include "learners/configuration.hpp"
+#include "learners/metric.hpp"
 
 namespace paper {
-
-struct Metric {
-  std::string name;
-  double value;
-};
 
 // One pass over a task's examples.
 struct EpochReport {
@@ -32,12 +29,12 @@ class Learner {
 
   // "the rank at the beginning of the task": curvature, features and gradient on the new task's data before
   // the first update, of the objective without regulariser
-  virtual std::vector<Metric> measure_start(const Task& task) = 0;
+  virtual std::vector<Measured> measure_start(const Task& task) = 0;
   virtual void begin_task() = 0;
   // order: the examples in the order in which the batches take them
   virtual EpochReport train_epoch(const Task& task, std::span<const Index> order) = 0;
   // error, norms of the parameters and distances from initialisation
-  virtual std::vector<Metric> measure_end(const Task& task) = 0;
+  virtual std::vector<Measured> measure_end(const Task& task) = 0;
 
   virtual bool diverged() const = 0;
   virtual Index parameters() const = 0;
@@ -48,9 +45,8 @@ class Learner {
   virtual void restore(std::span<const std::byte> state) = 0;
 };
 
-// Whether this program has a learner for the architecture; where not, make_learner's error says how to get
-// it.
-bool has_learner(const std::string& architecture);
+// Whether this program has a learner for the network; where not, make_learner's error says how to get it.
+bool has_learner(const Configuration& configuration);
 
 // inputs: features of an example; classes: logits
 std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes);
@@ -62,11 +58,11 @@ class LearnerGroup {
  public:
   virtual ~LearnerGroup() = default;
 
-  virtual std::vector<std::vector<Metric>> measure_start(std::span<const Task> tasks) = 0;
+  virtual std::vector<std::vector<Measured>> measure_start(std::span<const Task> tasks) = 0;
   virtual void begin_task() = 0;
   virtual std::vector<EpochReport> train_epoch(std::span<const Task> tasks,
                                                std::span<const std::vector<Index>> orders) = 0;
-  virtual std::vector<std::vector<Metric>> measure_end(std::span<const Task> tasks) = 0;
+  virtual std::vector<std::vector<Measured>> measure_end(std::span<const Task> tasks) = 0;
 
   virtual Index size() const = 0;        // networks
   virtual Index parameters() const = 0;  // of one network
@@ -77,9 +73,5 @@ class LearnerGroup {
 
 // one learner as a group
 std::unique_ptr<LearnerGroup> make_group(std::unique_ptr<Learner> learner);
-
-// What networks have to share to be trained as one batched network: every field of the configuration but
-// activation, regulariser, strength and seed.
-std::string group_key(const Configuration& configuration);
 
 }  // namespace paper

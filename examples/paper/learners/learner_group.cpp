@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <array>
-
 #include "learners/learner.hpp"
 
 namespace paper {
@@ -11,7 +8,7 @@ class SingleLearner : public LearnerGroup {
  public:
   explicit SingleLearner(std::unique_ptr<Learner> learner) : learner_(std::move(learner)) {}
 
-  std::vector<std::vector<Metric>> measure_start(std::span<const Task> tasks) override {
+  std::vector<std::vector<Measured>> measure_start(std::span<const Task> tasks) override {
     return {learner_->measure_start(tasks[0])};
   }
   void begin_task() override { learner_->begin_task(); }
@@ -19,7 +16,7 @@ class SingleLearner : public LearnerGroup {
                                        std::span<const std::vector<Index>> orders) override {
     return {learner_->train_epoch(tasks[0], orders[0])};
   }
-  std::vector<std::vector<Metric>> measure_end(std::span<const Task> tasks) override {
+  std::vector<std::vector<Measured>> measure_end(std::span<const Task> tasks) override {
     return {learner_->measure_end(tasks[0])};
   }
   Index size() const override { return 1; }
@@ -36,14 +33,6 @@ class SingleLearner : public LearnerGroup {
 
 std::unique_ptr<LearnerGroup> make_group(std::unique_ptr<Learner> learner) {
   return std::make_unique<SingleLearner>(std::move(learner));
-}
-
-std::string group_key(const Configuration& configuration) {
-  constexpr std::array own{"activation", "regularizer", "strength", "seed"};
-  std::string key;
-  for (const auto& [name, value] : fields(configuration))
-    if (std::find(own.begin(), own.end(), name) == own.end()) key += name + "=" + value + "\n";
-  return key;
 }
 
 }  // namespace paper

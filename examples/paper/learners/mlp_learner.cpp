@@ -6,68 +6,43 @@
 
 #include "learners/checkpoint.hpp"
 #include "learners/eigen_mlp.hpp"
+#include "learners/learner.hpp"
 #include "learners/measurements.hpp"
+#include "learners/network.hpp"
 #include "learners/optimizer.hpp"
+#include "learners/regularizer.hpp"
 
 namespace paper {
 
 namespace {
 
-// ---- regularisers ----
-
-// The Wasserstein penalty whose matching of elements to order statistics is renewed every few updates only;
-// in between the matched values are fixed targets.
-class WassersteinWithTargets {
- public:
-  WassersteinWithTargets(const Eigen::Ref<const Eigen::VectorXf>& initial, Index resort_every)
-      : penalty_(initial), resort_every_(resort_every) {}
-
-  void add_gradient(const Eigen::Ref<const Eigen::VectorXf>& theta, double strength, Index update,
-                    Eigen::Ref<Eigen::VectorXf> gradient) {
-    if (resort_every_ == 1) {
-      penalty_.add_gradient(theta, strength, gradient);
-      return;
-    }
-    if (update % resort_every_ == 0) {
-      targets_.resize(theta.size());
-      penalty_.value_and_gradient(theta, targets_);
-      targets_ = theta - targets_ / 2;
-    }
-    gradient += static_cast<float>(2 * strength) * (theta - targets_);
-  }
-  double value(const Eigen::Ref<const Eigen::VectorXf>& theta) const { return penalty_.value(theta); }
-
- private:
-  sagitta::WassersteinPenalty<float> penalty_;
-  Index resort_every_;
-  Eigen::VectorXf targets_;
-};
-
-// ---- the learner on the CPU ----
-
 class MlpLearner : public Learner {
  public:
   MlpLearner(const Configuration& configuration, Index inputs, Index classes)
       : configuration_(configuration),
-        network_(network_widths(configuration, inputs, classes), activation_of(configuration.activation),
+        regularizer_(regularizer_of(configuration)),
+        network_(network_widths(configuration, inputs, classes), activations().at(configuration.activation),
                  static_cast<float>(configuration.leaky_slope)),
         optimizer_(configuration, network_.parameters()) {
     Generator generator = stream(configuration.seed, "initialization");
     network_.initialize(configuration.initialization, generator);
     initial_ = network_.theta();
     for (Index t = 0; t < network_.tensors(); ++t) {
-      wasserstein_.emplace_back(network_.tensor(initial_, t), configuration.resort_every);
-      l2_init_.emplace_back(network_.tensor(initial_, t));
+      const auto initial = network_.tensor(std::as_const(initial_), t);
+      wasserstein_.emplace_back(initial);
+      if (regularizer_.of_tensor && !decouples())
+        penalties_.push_back(regularizer_.of_tensor(initial, configuration));
     }
+    if (regularizer_.of_features) feature_penalty_ = regularizer_.of_features(configuration);
   }
 
-  std::vector<Metric> measure_start(const Task& task) override;
+  std::vector<Measured> measure_start(const Task& task) override;
   void begin_task() override {
     update_in_task_ = 0;
-    if (configuration_.optimizer_state == "reset") optimizer_.reset();
+    if (configuration_.resets_optimizer()) optimizer_.reset();
   }
   EpochReport train_epoch(const Task& task, std::span<const Index> order) override;
-  std::vector<Metric> measure_end(const Task& task) override;
+  std::vector<Measured> measure_end(const Task& task) override;
   bool diverged() const override { return diverged_ != 0; }
   Index parameters() const override { return network_.parameters(); }
 
@@ -94,21 +69,25 @@ class MlpLearner : public Learner {
   void regularize();
   void reset_head(Index task);
   // curvature by the empirical Fisher of some of the examples, features, gradient
-  std::vector<Metric> measure_by_samples(const Task& task);
-  std::vector<Metric> diverge(const std::vector<std::string>& names) {
+  std::vector<Measured> measure_by_samples(const Task& task);
+  template <class Moment>
+  std::vector<Measured> diverge() {
     diverged_ = 1;
-    return undefined(names);
+    return undefined<Moment>();
   }
+  // whether the regulariser acts on the parameters, not through the loss
+  bool decouples() const { return regularizer_.decays && configuration_.decouples_weight_decay(); }
+  bool regularizes(Index tensor) const { return configuration_.regularizes_biases() || tensor % 2 == 0; }
 
   Configuration configuration_;
+  const Regularizer& regularizer_;
   EigenMlp<float> network_;
   Optimizer<float> optimizer_;
   Eigen::VectorXf initial_, gradient_, before_;
   Eigen::MatrixXf batch_, logits_gradient_, features_gradient_;
-  std::vector<WassersteinWithTargets> wasserstein_;     // a tensor each
-  std::vector<sagitta::L2InitPenalty<float>> l2_init_;  // likewise
-  sagitta::L2Penalty l2_;
-  sagitta::FeatureRankPenalty feature_rank_;
+  std::vector<sagitta::WassersteinPenalty<float>> wasserstein_;  // a tensor each, to measure by
+  std::vector<std::unique_ptr<Penalty>> penalties_;              // a tensor each, or none
+  std::unique_ptr<FeaturePenalty> feature_penalty_;
   Index update_in_task_ = 0;
   double update_l1_ = 0;  // over the updates of this task
   Index updates_ = 0;
@@ -133,19 +112,11 @@ void MlpLearner::score(const std::vector<int>& labels, std::span<const Index> ex
 }
 
 void MlpLearner::regularize() {
-  const std::string& kind = configuration_.regularizer;
-  for (Index t = 0; t < network_.tensors(); ++t) {
-    if (configuration_.regularized == "weights" && t % 2 == 1) continue;
-    const auto theta = network_.tensor(std::as_const(network_).theta(), t);
-    auto gradient = network_.tensor(gradient_, t);
-    const auto tensor = static_cast<std::size_t>(t);
-    if (kind == "wasserstein")
-      wasserstein_[tensor].add_gradient(theta, configuration_.strength, update_in_task_, gradient);
-    else if (kind == "l2_init")
-      l2_init_[tensor].add_gradient(theta, configuration_.strength, gradient);
-    else if (kind == "l2" && configuration_.weight_decay == "loss")
-      l2_.add_gradient(theta, configuration_.strength, gradient);
-  }
+  for (Index t = 0; t < std::ssize(penalties_); ++t)
+    if (regularizes(t))
+      penalties_[static_cast<std::size_t>(t)]->add_gradient(
+          network_.tensor(std::as_const(network_).theta(), t), configuration_.strength, update_in_task_,
+          network_.tensor(gradient_, t));
 }
 
 EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> order) {
@@ -161,24 +132,19 @@ EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> ord
       break;
     }
     logits_gradient_ /= static_cast<float>(examples.size());  // training minimises the mean
-    const bool features = configuration_.regularizer == "feature_rank";
-    if (features) {
-      features_gradient_.resizeLike(network_.features());
-      auto transposed = features_gradient_.transpose();
-      feature_rank_.value_and_gradient(network_.features().transpose(), transposed);
+    if (feature_penalty_) {
+      feature_penalty_->gradient(network_.features(), features_gradient_);
       features_gradient_ *= static_cast<float>(configuration_.strength);
     }
-    network_.backward(logits_gradient_, features ? &features_gradient_ : nullptr);
+    network_.backward(logits_gradient_, feature_penalty_ ? &features_gradient_ : nullptr);
     network_.gradient(gradient_);
     regularize();
-    const bool decoupled = configuration_.regularizer == "l2" && configuration_.weight_decay == "decoupled";
-    if (decoupled) before_ = network_.theta();
+    if (decouples()) before_ = network_.theta();
     double change = optimizer_.update(gradient_, network_.theta());
-    if (decoupled) {  // of the parameters before the update (Loshchilov and Hutter 2019)
+    if (decouples()) {  // of the parameters before the update (Loshchilov and Hutter 2019)
       const auto shrink = static_cast<float>(2 * configuration_.strength * configuration_.learning_rate);
       for (Index t = 0; t < network_.tensors(); ++t)
-        if (configuration_.regularized == "all" || t % 2 == 0)
-          network_.tensor(network_.theta(), t) -= shrink * network_.tensor(before_, t);
+        if (regularizes(t)) network_.tensor(network_.theta(), t) -= shrink * network_.tensor(before_, t);
       change = (network_.theta() - before_).cast<double>().lpNorm<1>();
     }
     report.update_l1 += change;
@@ -191,12 +157,12 @@ EpochReport MlpLearner::train_epoch(const Task& task, std::span<const Index> ord
   return report;
 }
 
-std::vector<Metric> MlpLearner::measure_start(const Task& task) {
-  if (configuration_.head == "reset" && task.number > 0) reset_head(task.number);
-  std::vector<Metric> metrics = measure_by_samples(task);
-  if (configuration_.curvature != "exact") return metrics;
-  const std::vector<Metric> exact =
-      exact_metrics(configuration_, task, diverged(), network_.theta().cast<double>());
+std::vector<Measured> MlpLearner::measure_start(const Task& task) {
+  if (configuration_.resets_head() && task.number > 0) reset_head(task.number);
+  std::vector<Measured> metrics = measure_by_samples(task);
+  if (!configuration_.measures_exactly()) return metrics;
+  const std::vector<Measured> exact =
+      exact_values(configuration_, task, diverged(), network_.theta().cast<double>());
   metrics.insert(metrics.end(), exact.begin(), exact.end());
   return metrics;
 }
@@ -210,24 +176,24 @@ void MlpLearner::reset_head(Index task) {
     network_.tensor(network_.theta(), t) = fresh.tensor(fresh.theta(), t);
 }
 
-std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
-  if (diverged()) return undefined(start_names());
+std::vector<Measured> MlpLearner::measure_by_samples(const Task& task) {
+  if (diverged()) return undefined<TaskStart>();
 
   const std::vector<Index> examples = rank_examples(configuration_, task.size());
   batch_ = (*task.inputs)(Eigen::all, indices(examples));
   EpochReport unused;
   score(task.labels, examples, unused);
-  if (!std::isfinite(unused.cross_entropy)) return diverge(start_names());
+  if (!std::isfinite(unused.cross_entropy)) return diverge<TaskStart>();
   network_.backward(logits_gradient_);
   auto traces = network_.traces();
   Index counted = parameters(), widest = 1;
   for (auto& trace : traces) {
     widest = std::max(widest, trace.inputs.cols() + trace.backprops.cols());
-    if (configuration_.rank_parameters != "weights") continue;
+    if (configuration_.ranks_biases()) continue;
     trace.has_bias = false;
     counted -= trace.backprops.cols();
   }
-  const Eigen::MatrixXd K = sagitta::gram(traces);
+  Eigen::MatrixXd K = sagitta::gram(traces);
 
   // features of all of the task's images, a row an example
   Eigen::MatrixXf features(task.size(), configuration_.width);
@@ -237,12 +203,12 @@ std::vector<Metric> MlpLearner::measure_by_samples(const Task& task) {
     network_.forward(task.inputs->middleCols(first, count));
     features.middleRows(first, count) = network_.features().transpose();
   }
-  if (!features.allFinite()) return diverge(start_names());
-  return start_metrics(K, widest, counted, features, configuration_.threshold);
+  if (!features.allFinite()) return diverge<TaskStart>();
+  return start_values(std::move(K), widest, counted, std::move(features), configuration_.threshold);
 }
 
-std::vector<Metric> MlpLearner::measure_end(const Task& task) {
-  if (diverged()) return undefined(end_names());
+std::vector<Measured> MlpLearner::measure_end(const Task& task) {
+  if (diverged()) return undefined<TaskEnd>();
   EpochReport scores;
   std::vector<Index> examples;
   constexpr Index block = 1024;
@@ -253,27 +219,27 @@ std::vector<Metric> MlpLearner::measure_end(const Task& task) {
     batch_ = task.inputs->middleCols(first, count);
     score(task.labels, examples, scores);
   }
-  if (!std::isfinite(scores.cross_entropy)) return diverge(end_names());
+  if (!std::isfinite(scores.cross_entropy)) return diverge<TaskEnd>();
   const Eigen::VectorXf& theta = network_.theta();
   double wasserstein = 0;
   for (Index t = 0; t < network_.tensors(); ++t)
     wasserstein += wasserstein_[static_cast<std::size_t>(t)].value(network_.tensor(theta, t));
-  return end_metrics({task.size(), scores.errors, scores.cross_entropy, updates_, update_l1_}, theta,
-                     initial_, wasserstein);
+  return end_values({task.size(), scores.errors, scores.cross_entropy, updates_, update_l1_},
+                    theta.cast<double>(), initial_.cast<double>(), wasserstein);
 }
 
 }  // namespace
 
-bool has_learner([[maybe_unused]] const std::string& architecture) {
+bool has_learner([[maybe_unused]] const Configuration& configuration) {
 #ifdef SAGITTA_PAPER_TORCH
   return true;
 #else
-  return architecture == "mlp";
+  return network_of(configuration).fully_connected;
 #endif
 }
 
 std::unique_ptr<Learner> make_learner(const Configuration& configuration, Index inputs, Index classes) {
-  if (configuration.architecture != "mlp")
+  if (!network_of(configuration).fully_connected)
     throw std::invalid_argument(
         "make_learner: " + configuration.architecture +
         " needs the LibTorch learner, which this program was built without; configure with "

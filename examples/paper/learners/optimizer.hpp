@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <span>
 
-#include "runs/configuration.hpp"
+#include "learners/configuration.hpp"
 
 namespace paper {
 
@@ -22,7 +22,7 @@ template <class Scalar>
 class UpdateRule {
  public:
   explicit UpdateRule(const Configuration& configuration)
-      : adam_(configuration.optimizer == "adam"),
+      : adam_(configuration.uses_adam()),
         rate_(configuration.learning_rate),
         beta1_(configuration.beta1),
         beta2_(configuration.beta2),

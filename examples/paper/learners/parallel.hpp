@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "data/problem.hpp"
+#include "data/index.hpp"
 
 namespace paper {
 

@@ -20,15 +20,15 @@ class TorchGroup : public LearnerGroup {
  public:
   TorchGroup(std::span<const Configuration> configurations, const Task& task, const TorchOptions& options);
 
-  std::vector<std::vector<Metric>> measure_start(std::span<const Task> tasks) override;
+  std::vector<std::vector<Measured>> measure_start(std::span<const Task> tasks) override;
   void begin_task() override {
     update_in_task_ = 0;
-    if (common().optimizer_state == "reset") optimizer_->reset();
+    if (common().resets_optimizer()) optimizer_->reset();
     optimizer_->clear_update_l1();
   }
   std::vector<EpochReport> train_epoch(std::span<const Task> tasks,
                                        std::span<const std::vector<Index>> orders) override;
-  std::vector<std::vector<Metric>> measure_end(std::span<const Task> tasks) override;
+  std::vector<std::vector<Measured>> measure_end(std::span<const Task> tasks) override;
 
   Index size() const override { return static_cast<Index>(configurations_.size()); }
   Index parameters() const override { return network_->theta().size(); }

@@ -23,9 +23,9 @@ TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task
       classes_(task.classes),
       diverged_(configurations.size()) {
   if (configurations_.empty()) throw std::invalid_argument("make_torch_group: no configurations");
-  for (const Configuration& c : configurations_)
-    if (group_key(c) != group_key(common()))
-      throw std::invalid_argument("make_torch_group: run " + run_name(c) + " and run " + run_name(common()) +
+  for (std::size_t k = 1; k < configurations_.size(); ++k)
+    if (!same_group(configurations_[k], common()))
+      throw std::invalid_argument("make_torch_group: configurations 0 and " + std::to_string(k) +
                                   " differ in more than activation, regulariser, strength and seed");
   if (const std::string problem = device_problem(options.device); !problem.empty())
     throw std::invalid_argument(problem);
@@ -36,19 +36,15 @@ TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task
   at::globalContext().setAllowTF32CuDNN(false);
   at::set_num_threads(1);  // groups share the processors, and the numbers must not depend on how
 
-  std::vector<Activation> activations;
-  for (const Configuration& c : configurations_) activations.push_back(activation_of(c.activation));
-  const bool rank_of_weights = common().rank_parameters == "weights";
-  if (common().architecture == "mlp") {
+  std::vector<const Activation*> of_networks;
+  for (const Configuration& c : configurations_) of_networks.push_back(&activations().at(c.activation));
+  if (network_of(common()).fully_connected) {
     const std::vector<Index> widths = network_widths(common(), task.inputs->rows(), classes_);
-    network_ = std::make_unique<StackedMlp>(std::vector<int64_t>(widths.begin(), widths.end()), activations,
-                                            common().leaky_slope, rank_of_weights, real_);
+    network_ = std::make_unique<StackedMlp>(std::vector<int64_t>(widths.begin(), widths.end()), of_networks,
+                                            common().leaky_slope, !common().ranks_biases(), real_);
   } else {
     check_images(task);
-    const Architecture architecture{common().architecture, common().stem, common().batch_norm != "none",
-                                    task.shape, classes_};
-    network_ = std::make_unique<StackedConvolution>(architecture, activations, common().leaky_slope,
-                                                    rank_of_weights, real_);
+    network_ = std::make_unique<StackedConvolution>(common(), task.shape, classes_, of_networks, real_);
   }
   initialize();
   const bool loops = real_.device().is_cpu() && !options.device_operations;
@@ -57,9 +53,14 @@ TorchGroup::TorchGroup(std::span<const Configuration> configurations, const Task
   std::vector<double> strengths;
   bool any = false;
   for (const Configuration& c : configurations_) {
-    const bool has = c.regularizer == "feature_rank";
+    const Regularizer& regularizer = regularizer_of(c);
+    const bool has = regularizer.batched == Regularizer::Batched::feature_rank;
     any = any || has;
     strengths.push_back(has ? c.strength : 0);
+    if (regularizer.of_features && !has)
+      throw std::invalid_argument("regulariser \"" + regularizer.name +
+                                  "\": of features, which networks batched by LibTorch do not have; "
+                                  "--learner eigen does");
   }
   if (any)
     feature_strengths_ = at::tensor(strengths, real_.dtype(at::kDouble)).view({size(), 1, 1});
@@ -75,7 +76,7 @@ void TorchGroup::check_images(const Task& task) const {
                                 " needs images, and inputs of " + std::to_string(task.inputs->rows()) +
                                 " features are none");
   const Index last = task.size() % common().batch;
-  if (common().architecture == "resnet18" && common().batch_norm != "none" && common().last_batch == "keep" &&
+  if (network_of(common()).whole_batches && common().normalizes_batches() && common().keeps_last_batch() &&
       (last == 1 || common().batch == 1))
     throw std::invalid_argument("make_torch_group: batch norm cannot train on a batch of 1 image (" +
                                 std::to_string(task.size()) + " images in batches of " +
@@ -167,7 +168,7 @@ void TorchGroup::step(const Tensor& chosen, bool sorts) {
                                      ? feature_rank_slope(network_->features().detach(), feature_strengths_)
                                      : Tensor{});
   if (sorts) penalty_->sort(network_->theta());
-  if (penalty_->any()) penalty_->add_gradient(network_->theta(), network_->gradient());
+  if (penalty_->any()) penalty_->add_gradient(network_->theta(), network_->gradient(), update_in_task_);
   optimizer_->update(network_->gradient(), network_->theta(), penalty_->shrinkage());
 }
 

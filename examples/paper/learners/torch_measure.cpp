@@ -26,9 +26,9 @@ void TorchGroup::pass_over_all(Index size_of_tasks, Visit visit) {
   }
 }
 
-std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task> tasks) {
+std::vector<std::vector<Measured>> TorchGroup::measure_start(std::span<const Task> tasks) {
   load(tasks);
-  if (common().head == "reset" && tasks[0].number > 0) reset_heads(tasks[0].number);
+  if (common().resets_head() && tasks[0].number > 0) reset_heads(tasks[0].number);
   // curvature: the Gram matrices of the per-sample gradients of the same few examples in every task
   const Index n = tasks[0].size(), samples = std::min(common().rank_samples, n);
   Tensor chosen = at::empty({size(), samples}, at::kLong);
@@ -48,8 +48,8 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
 
   int64_t counted = 0;  // parameters in the gradients
   for (const TensorShape& shape : network_->theta().shapes())
-    if (common().rank_parameters == "all" || shape.sizes.size() > 1) counted += shape.elements();
-  std::vector<std::vector<Metric>> result(place(size()));
+    if (common().ranks_biases() || shape.sizes.size() > 1) counted += shape.elements();
+  std::vector<std::vector<Measured>> result(place(size()));
   parallel(size(), options_.threads, [&](Index k) {
     auto& metrics = result[place(k)];
     const Eigen::Map<const Eigen::MatrixXd> K(grams.data_ptr<double>() + k * samples * samples, samples,
@@ -58,20 +58,20 @@ std::vector<std::vector<Metric>> TorchGroup::measure_start(std::span<const Task>
     const Eigen::Map<const RowMajor> phi(own.data_ptr<float>(), n, own.size(1));
     if (diverged(k) || !K.allFinite() || !phi.allFinite()) {
       diverged_[place(k)] = 1;
-      metrics = undefined(start_names());
+      metrics = undefined<TaskStart>();
     } else {
-      metrics = start_metrics(K, network_->widest_product(), counted, phi, common().threshold);
+      metrics = start_values(K, network_->widest_product(), counted, phi, common().threshold);
     }
-    if (common().curvature != "exact") return;
+    if (!common().measures_exactly()) return;
     const Tensor theta = network_->theta().network(k).to(at::kDouble);
     const Eigen::Map<const Eigen::VectorXd> values(theta.data_ptr<double>(), theta.size(0));
-    for (Metric& metric : exact_metrics(configurations_[place(k)], tasks[place(k)], diverged(k), values))
+    for (Measured& metric : exact_values(configurations_[place(k)], tasks[place(k)], diverged(k), values))
       metrics.push_back(std::move(metric));
   });
   return result;
 }
 
-std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> tasks) {
+std::vector<std::vector<Measured>> TorchGroup::measure_end(std::span<const Task> tasks) {
   load(tasks);
   Tensor errors = at::zeros_like(errors_), cross_entropy = at::zeros_like(errors_);
   pass_over_all(tasks[0].size(), [&](const Tensor& chosen, const Tensor&, const Tensor& logits) {
@@ -83,12 +83,12 @@ std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> t
   const Tensor l1 = optimizer_->update_l1().cpu();
   errors = errors.cpu();
   cross_entropy = cross_entropy.cpu();
-  std::vector<std::vector<Metric>> result(place(size()));
+  std::vector<std::vector<Measured>> result(place(size()));
   parallel(size(), options_.threads, [&](Index k) {
     const double entropy = cross_entropy.data_ptr<double>()[k];
     if (!std::isfinite(entropy)) diverged_[place(k)] = 1;
     if (diverged(k)) {
-      result[place(k)] = undefined(end_names());
+      result[place(k)] = undefined<TaskEnd>();
       return;
     }
     const auto vector = [](const Tensor& values) {
@@ -105,7 +105,7 @@ std::vector<std::vector<Metric>> TorchGroup::measure_end(std::span<const Task> t
           sagitta::WassersteinPenalty(initial.segment(start, length)).value(theta.segment(start, length));
       start += length;
     }
-    result[place(k)] = end_metrics(
+    result[place(k)] = end_values(
         {tasks[0].size(), errors.data_ptr<double>()[k], entropy, update_in_task_, l1.data_ptr<double>()[k]},
         theta, initial, wasserstein);
   });

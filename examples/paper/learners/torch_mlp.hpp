@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "learners/torch_network.hpp"
+#include "learners/torch_activation.hpp"
 
 namespace paper {
 
@@ -11,11 +11,12 @@ namespace paper {
 class StackedMlp : public StackedNetwork {
  public:
   // rank_of_weights: gradients of biases are left out of gram
-  StackedMlp(const std::vector<int64_t>& widths, const std::vector<Activation>& activations,
+  StackedMlp(const std::vector<int64_t>& widths, const std::vector<const Activation*>& activations,
              double leaky_slope, bool rank_of_weights, at::TensorOptions options)
       : StackedNetwork(shapes(widths), {}, static_cast<int64_t>(activations.size()), options),
         activations_(activations, leaky_slope),
         rank_of_weights_(rank_of_weights),
+        inputs_of_activations_(layers()),
         kept_outputs_(layers()),
         kept_slopes_(layers()) {}
 
@@ -29,7 +30,10 @@ class StackedMlp : public StackedNetwork {
       Tensor& z = sized(pass == Pass::train ? kept_outputs_[layer] : fresh, x, weights.size(2));
       at::bmm_out(z, outputs_.back(), weights);
       z.add_(biases.unsqueeze(1));
-      if (layer + 1 < layers()) activations_.apply_(z);
+      if (layer + 1 < layers()) {
+        if (activations_.needs_inputs()) sized(inputs_of_activations_[layer], x, weights.size(2)).copy_(z);
+        activations_.apply_(z);
+      }
       outputs_.push_back(z);
     }
     features_ = outputs_[layers() - 1];
@@ -104,13 +108,14 @@ class StackedMlp : public StackedNetwork {
       Tensor& before = sized(slopes[layer], d, weights.size(1));
       d = at::bmm_out(before, d, weights.transpose(1, 2));
       if (by_features.defined() && layer + 1 == layers()) d.add_(by_features);
-      activations_.multiply_by_derivative_(outputs_[layer], d);
+      activations_.times_derivative_(inputs_of_activations_[layer - 1], outputs_[layer], d);
     }
   }
 
   Activations activations_;
   bool rank_of_weights_;
   std::vector<Tensor> outputs_;                     // inputs, then what each layer puts out; logits last
+  std::vector<Tensor> inputs_of_activations_;       // of each hidden layer, where derivatives need them
   std::vector<Tensor> kept_outputs_, kept_slopes_;  // memory, a layer each, that updates use again
 };
 

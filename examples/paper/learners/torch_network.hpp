@@ -10,8 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "learners/activation.hpp"
-#include "runs/configuration.hpp"
+#include "learners/configuration.hpp"
 
 // K networks of one architecture as one network.
 namespace paper {
@@ -98,86 +97,6 @@ inline std::vector<Range> ranges(int64_t networks, const std::function<bool(int6
   }
   return result;
 }
-
-// The activations of K networks; each network has its own.
-class Activations {
- public:
-  Activations(const std::vector<Activation>& of_networks, double leaky_slope) : slope_(leaky_slope) {
-    const auto at = [&](int64_t k) { return of_networks[static_cast<std::size_t>(k)]; };
-    ranges_ = ranges(
-        static_cast<int64_t>(of_networks.size()), [](int64_t) { return true; },
-        [&](int64_t a, int64_t b) { return at(a) == at(b); });
-    for (const Range& range : ranges_) kinds_.push_back(at(range.start));
-  }
-
-  // z: the networks lie along `dim`, `channels` for each; for a graph of autograd
-  Tensor apply(const Tensor& z, int64_t dim, int64_t channels) const {
-    if (ranges_.size() == 1) return activated(kinds_[0], z);
-    std::vector<Tensor> parts;
-    for (std::size_t i = 0; i < ranges_.size(); ++i)
-      parts.push_back(
-          activated(kinds_[i], z.narrow(dim, ranges_[i].start * channels, ranges_[i].count * channels)));
-    return at::cat(parts, dim);
-  }
-  // in place, for z [K, ...]
-  void apply_(Tensor& z) const {
-    for (std::size_t i = 0; i < ranges_.size(); ++i) {
-      Tensor part = z.narrow(0, ranges_[i].start, ranges_[i].count);
-      switch (kinds_[i]) {
-        case Activation::relu:
-          part.relu_();
-          break;
-        case Activation::leaky_relu:
-          at::leaky_relu_(part, slope_);
-          break;
-        case Activation::tanh:
-          part.tanh_();
-          break;
-        case Activation::identity:
-          break;
-      }
-    }
-  }
-  // backprops *= derivative, from the activation's output
-  void multiply_by_derivative_(const Tensor& output, Tensor& backprops) const {
-    for (std::size_t i = 0; i < ranges_.size(); ++i) {
-      const Tensor a = output.narrow(0, ranges_[i].start, ranges_[i].count);
-      Tensor d = backprops.narrow(0, ranges_[i].start, ranges_[i].count);
-      switch (kinds_[i]) {
-        case Activation::relu:
-          at::threshold_backward_out(d, d, a, 0);
-          break;
-        case Activation::leaky_relu:
-          at::leaky_relu_backward_out(d, d, a, slope_, true);
-          break;
-        case Activation::tanh:
-          at::tanh_backward_out(d, d, a);
-          break;
-        case Activation::identity:
-          break;
-      }
-    }
-  }
-
- private:
-  Tensor activated(Activation kind, const Tensor& z) const {
-    switch (kind) {
-      case Activation::relu:
-        return z.relu();
-      case Activation::leaky_relu:
-        return at::leaky_relu(z, slope_);
-      case Activation::tanh:
-        return z.tanh();
-      case Activation::identity:
-        break;
-    }
-    return z;
-  }
-
-  double slope_;
-  std::vector<Range> ranges_;
-  std::vector<Activation> kinds_;
-};
 
 // What a pass through K networks is for: training (batch norm with the statistics of the batch, which move
 // the running ones), or measurement of what has been learnt.

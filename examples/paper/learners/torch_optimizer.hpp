@@ -4,6 +4,7 @@
 #include <sagitta/detail/order_statistics.hpp>
 
 #include "learners/optimizer.hpp"
+#include "learners/regularizer.hpp"
 #include "learners/torch_network.hpp"
 
 // Updates and regularisers of K networks at once. Each has two ways that compute the same: loops on the host,
@@ -59,7 +60,7 @@ class StackedOptimizer {
   const Tensor& step() const { return step_; }
 
  private:
-  bool is_adam() const { return c_.optimizer == "adam"; }
+  bool is_adam() const { return c_.uses_adam(); }
 
   template <class Scalar>
   void update_by_loops(const Stack& gradient, const Stack& theta) {
@@ -118,16 +119,21 @@ class StackedPenalty {
  public:
   StackedPenalty(std::span<const Configuration> configurations, const Stack& initial, bool loops)
       : loops_(loops), resort_every_(configurations[0].resort_every) {
-    const auto kind = [&](int64_t k) { return configurations[static_cast<std::size_t>(k)].regularizer; };
+    using Batched = Regularizer::Batched;
     const int64_t networks = initial.networks();
-    const auto is = [&](int64_t k, const char* word) { return kind(k) == word; };
-    wasserstein_ = ranges(
-        networks, [&](int64_t k) { return is(k, "wasserstein"); }, [](int64_t, int64_t) { return true; });
-    const bool decoupled = configurations[0].weight_decay == "decoupled";
-    const auto shrinks = [&](int64_t k) { return decoupled && is(k, "l2"); };
-    const auto pulls = [&](int64_t k) {
-      return (is(k, "l2") && !decoupled) || is(k, "l2_init") || is(k, "wasserstein");
+    std::vector<const Regularizer*> regularizers;
+    for (const Configuration& c : configurations) regularizers.push_back(&regularizer_of(c));
+    const auto at = [&](int64_t k) -> const Regularizer& {
+      return *regularizers[static_cast<std::size_t>(k)];
     };
+    const auto is = [&](int64_t k, Batched way) { return at(k).of_tensor && at(k).batched == way; };
+    wasserstein_ = ranges(
+        networks, [&](int64_t k) { return is(k, Batched::towards_order_statistics); },
+        [](int64_t, int64_t) { return true; });
+    const bool decoupled = configurations[0].decouples_weight_decay();
+    const auto shrinks = [&](int64_t k) { return decoupled && at(k).decays; };
+    const auto pulls = [&](int64_t k) { return at(k).of_tensor && !is(k, Batched::alone) && !shrinks(k); };
+    add_those_alone(configurations, initial);
     for (int64_t k = 0; k < networks; ++k) {
       any_ = any_ || pulls(k);
       if (shrinks(k) && !shrinkage_) shrinkage_.emplace(initial.like());
@@ -136,13 +142,14 @@ class StackedPenalty {
     factor_.emplace(initial.like());
     target_.emplace(initial.like());
     for (std::size_t t = 0; t < initial.tensors(); ++t) {
-      if (configurations[0].regularized == "weights" && initial.shapes()[t].sizes.size() < 2) continue;
+      if (!configurations[0].regularizes_biases() && initial.shapes()[t].sizes.size() < 2) continue;
       regularized_.push_back(t);
       for (int64_t k = 0; k < networks; ++k) {
         const Configuration& c = configurations[static_cast<std::size_t>(k)];
         if (pulls(k)) factor_->rows(t).select(0, k).fill_(2 * c.strength);
         if (shrinks(k)) shrinkage_->rows(t).select(0, k).fill_(2 * c.strength * c.learning_rate);
-        if (is(k, "l2_init")) target_->rows(t).select(0, k).copy_(initial.rows(t).select(0, k));
+        if (is(k, Batched::towards_initial))
+          target_->rows(t).select(0, k).copy_(initial.rows(t).select(0, k));
       }
     }
     if (wasserstein_.empty()) return;
@@ -151,7 +158,7 @@ class StackedPenalty {
       sorted_->rows(t).copy_(std::get<0>(at::sort(initial.rows(t), 1)));
   }
 
-  bool any() const { return any_; }  // that has a gradient
+  bool any() const { return any_ || !alone_.empty(); }  // that has a gradient
   // of weight decay that is decoupled from the gradient; null without
   const Stack* shrinkage() const { return shrinkage_ ? &*shrinkage_ : nullptr; }
   // whether the elements are matched anew at the update of this number within its task
@@ -172,11 +179,44 @@ class StackedPenalty {
       }
   }
 
-  void add_gradient(const Stack& theta, const Stack& gradient) const {
-    gradient.flat().addcmul_(factor_->flat(), theta.flat() - target_->flat());
+  // update: its number within the task
+  void add_gradient(const Stack& theta, const Stack& gradient, int64_t update) const {
+    if (any_) gradient.flat().addcmul_(factor_->flat(), theta.flat() - target_->flat());
+    for (const Alone& one : alone_) {
+      const auto part = [&](const Stack& stack) { return stack.rows(one.tensor).select(0, one.network); };
+      const Tensor values = part(theta).to(at::kFloat), slope = at::zeros_like(values);
+      one.penalty->add_gradient(vector(values), one.strength, update,
+                                Eigen::Map<Eigen::VectorXf>(slope.data_ptr<float>(), slope.size(0)));
+      part(gradient).add_(slope);
+    }
   }
 
  private:
+  // A penalty that is no pull: one of a tensor of a network, on the host.
+  struct Alone {
+    std::size_t tensor;
+    int64_t network;
+    double strength;
+    std::unique_ptr<Penalty> penalty;
+  };
+  static Eigen::Map<const Eigen::VectorXf> vector(const Tensor& values) {
+    return {values.data_ptr<float>(), values.size(0)};
+  }
+  void add_those_alone(std::span<const Configuration> configurations, const Stack& initial) {
+    for (std::size_t t = 0; t < initial.tensors(); ++t) {
+      if (!configurations[0].regularizes_biases() && initial.shapes()[t].sizes.size() < 2) continue;
+      for (int64_t k = 0; k < initial.networks(); ++k) {
+        const Configuration& c = configurations[static_cast<std::size_t>(k)];
+        const Regularizer& regularizer = regularizer_of(c);
+        if (!regularizer.of_tensor || regularizer.batched != Regularizer::Batched::alone) continue;
+        if (!initial.flat().is_cpu())
+          throw std::invalid_argument("regulariser \"" + regularizer.name + "\": on the CPU only");
+        const Tensor values = initial.rows(t).select(0, k).to(at::kFloat);
+        alone_.push_back({t, k, c.strength, regularizer.of_tensor(vector(values), c)});
+      }
+    }
+  }
+
   // A network that has diverged keeps its old targets.
   template <class Scalar>
   void match(const Tensor& values, const Tensor& sorted, Tensor& target) {
@@ -198,6 +238,7 @@ class StackedPenalty {
   bool loops_, any_ = false;
   int64_t resort_every_;
   std::vector<Range> wasserstein_;
+  std::vector<Alone> alone_;
   std::vector<std::size_t> regularized_;  // tensors
   std::optional<Stack> shrinkage_, factor_, target_,
       sorted_;  // 2 strength, what pulls, initial order statistics

@@ -4,6 +4,8 @@
 #include <map>
 #include <numeric>
 
+#include "learners/regularizer.hpp"
+#include "runs/fields.hpp"
 #include "runs/training_threads.hpp"
 
 // What a plan costs before it is run.
@@ -11,43 +13,13 @@ namespace paper {
 
 namespace {
 
-double convolutions(const Configuration& c, const Dimensions& size) {
-  Index channels = size.shape.channels, height = size.shape.height, width = size.shape.width;
-  double sum = 0;
-  const auto shrink = [](Index& n, Index kernel, Index stride) {
-    n = (n + 2 * (kernel / 2) - kernel) / stride + 1;
-  };
-  const auto convolve = [&](Index filters, Index kernel, Index stride) {
-    shrink(height, kernel, stride);
-    shrink(width, kernel, stride);
-    sum += static_cast<double>(channels * filters * kernel * kernel * height * width);
-    channels = filters;
-  };
-  if (c.architecture == "cnn") {
-    for (const Index filters : {16, 32, 64, 128}) convolve(filters, 3, 2);
-    return sum + 512 * static_cast<double>(channels * height * width + size.classes);
-  }
-  const bool small = c.stem == "cifar";
-  convolve(64, small ? 3 : 7, small ? 1 : 2);
-  if (!small) shrink(height, 3, 2), shrink(width, 3, 2);
-  for (const Index filters : {64, 128, 256, 512}) {
-    const Index before = channels;
-    for (const Index stride : {filters == 64 ? 1 : 2, 1}) {
-      convolve(filters, 3, stride);
-      convolve(filters, 3, 1);
-    }
-    if (filters != before) sum += static_cast<double>(before * filters * height * width);  // the shortcut
-  }
-  return sum + static_cast<double>(channels * size.classes);
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 Index updates_of_epoch(const Configuration& c, Index images) {
   const Index whole = images / c.batch;
-  return whole + (c.last_batch == "keep" && images % c.batch != 0);
+  return whole + (c.keeps_last_batch() && images % c.batch != 0);
 }
 
 // Training treats subnormal numbers as zeros; the caller's thread is left as it was.
@@ -76,7 +48,7 @@ double seconds_of_task(const RunGroup& group, DataLibrary& data, const RunnerOpt
     if (tasks.size() < configurations.size()) tasks.push_back(tasks[0]);
   }
   const Configuration& c = configurations[0];
-  const bool exact = c.curvature == "exact";
+  const bool exact = c.measures_exactly();
   for (Configuration& one : configurations) one.curvature = "empirical_fisher";
   const auto learner = make_learner_of(group, configurations, tasks[0], options);
   auto start = std::chrono::steady_clock::now();
@@ -109,23 +81,21 @@ double seconds_of_task(const RunGroup& group, DataLibrary& data, const RunnerOpt
 
 }  // namespace
 
-double multiply_adds(const Configuration& configuration, const Dimensions& size) {
-  if (configuration.architecture != "mlp") return convolutions(configuration, size);
-  const auto width = static_cast<double>(configuration.width),
-             depth = static_cast<double>(configuration.depth);
-  return width * static_cast<double>(size.inputs + size.classes) + (depth - 1) * width * width;
+NetworkSize size_of(const Configuration& configuration, const Dimensions& size) {
+  const bool images = size.shape.size() > 0;
+  return size_of(
+      configuration,
+      images ? Signal{size.shape.channels, size.shape.height, size.shape.width} : Signal{size.inputs},
+      size.classes);
 }
 
 double operations(const Configuration& configuration, const Dimensions& size) {
-  const double forward = multiply_adds(configuration, size);
-  const double parameters = configuration.architecture == "mlp"   ? forward
-                            : configuration.architecture == "cnn" ? 4e5
-                                                                  : 1.1e7;
+  const auto [forward, parameters] = size_of(configuration, size);
   const auto examples = static_cast<double>(size.images * configuration.epochs);
   const double updates = examples / static_cast<double>(std::min(configuration.batch, size.images));
-  const bool sorts = configuration.regularizer == "wasserstein" && configuration.resort_every == 1;
+  const bool sorts = regularizer_of(configuration).sorts && configuration.resort_every == 1;
   const double training = 3 * forward * examples + (sorts ? 400 : 40) * parameters * updates;
-  if (configuration.curvature != "exact") return training;
+  if (!configuration.measures_exactly()) return training;
   // two matrices from R-products, and the eigenvalues of both, which run at a fraction of the speed
   const double matrix = 3 * parameters * parameters * static_cast<double>(size.images);
   return training + 2 * (matrix + 4 * parameters * parameters * parameters);
@@ -151,9 +121,9 @@ Estimate estimate(std::span<const PlannedRun> plan, DataLibrary& data, const Run
     sum.tasks += runs * tasks;
     sum.updates += runs * tasks * c.epochs * updates_of_epoch(c, size.images);
     sum.flops +=
-        6 * multiply_adds(c, size) *
+        6 * size_of(c, size).multiply_adds *
         static_cast<double>(runs * tasks * c.epochs *
-                            (c.last_batch == "keep" ? size.images : size.images - size.images % c.batch));
+                            (c.keeps_last_batch() ? size.images : size.images - size.images % c.batch));
     const double seconds = place->second * static_cast<double>(tasks);
     sum.seconds += seconds;
     longest = std::max(longest, seconds);

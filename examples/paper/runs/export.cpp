@@ -21,6 +21,26 @@ struct Source {  // a run, and the file that it is taken from
   Index tasks;
 };
 
+// the run's fields, the tasks that are done, and what made them
+Fields described(const Source& source) {
+  Fields all = source.record.fields;
+  const auto makers = source.file->makers(source.record.run);
+  if (makers.empty()) return all;
+  all.emplace_back("tasks", std::to_string(source.tasks));
+  Fields joined;
+  for (const auto& [task, maker] : makers)
+    for (const auto& [name, value] : maker) {
+      const auto place = std::find_if(joined.begin(), joined.end(),
+                                      [&, name = name](const auto& entry) { return entry.first == name; });
+      if (place == joined.end())
+        joined.emplace_back(name, value);
+      else if (place->second != value && !place->second.ends_with(" | " + value))
+        place->second += " | " + value;  // continued by another
+    }
+  all.insert(all.end(), joined.begin(), joined.end());
+  return all;
+}
+
 std::vector<Source> sources(std::span<const Results* const> files) {  // by name
   std::map<std::string, Source> found;
   for (const Results* file : files) {
@@ -80,7 +100,8 @@ void export_csv(std::ostream& out, std::span<const Results* const> files) {
 }
 
 void export_runs_csv(std::ostream& out, std::span<const Results* const> files) {
-  const auto all = sources(files);
+  auto all = sources(files);
+  for (Source& source : all) source.record.fields = described(source);
   std::vector<std::string> names;
   for (const Source& source : all)
     for (const auto& [name, value] : source.record.fields)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "learners/learner.hpp"
+#include "runs/results.hpp"
 
 namespace paper {
 

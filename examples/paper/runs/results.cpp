@@ -4,8 +4,11 @@
 
 #include <cstring>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
+
+#include "runs/values_file.hpp"
 
 namespace paper {
 namespace {
@@ -31,6 +34,29 @@ constexpr const char* schema = R"(
   PRAGMA user_version = 2;
 )";
 static_assert(application_id == 1396787017 && version == 2, "as the schema says");
+
+// later than the rest, and written into files that are there: programs of before leave them alone
+constexpr const char* schema_of_makers = R"(
+  CREATE TABLE IF NOT EXISTS maker(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+  CREATE TABLE IF NOT EXISTS made(run INTEGER NOT NULL, task INTEGER NOT NULL, maker INTEGER NOT NULL,
+                                  PRIMARY KEY(run, task)) WITHOUT ROWID;
+)";
+
+// a maker as text, a line a field
+std::string text_of(const Fields& maker) {
+  std::string text;
+  for (const auto& [name, value] : maker) text += name + "=" + value + "\n";
+  return text;
+}
+
+Fields maker_of(const std::string& text) {
+  Fields maker;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (const std::size_t at = line.find('='); at != std::string::npos)
+      maker.emplace_back(line.substr(0, at), line.substr(at + 1));
+  return maker;
+}
 
 }  // namespace
 
@@ -106,17 +132,22 @@ Results::Results(std::filesystem::path file, Access access) : file_(std::move(fi
     throw std::runtime_error(file_.string() + ": not found, expected a file of results");
   if (kind == std::filesystem::file_type::directory)
     throw std::runtime_error(file_.string() + ": is a folder, expected a file of results");
+  const bool values_alone = is_values_file(file_);
   if (access == Access::read) {
-    open_to_read();
+    values_alone ? open_values() : open_to_read();
     check_kind();
+    has_makers_ = number("SELECT count(*) FROM sqlite_master WHERE name = 'made'", opening) > 0;
     return;
   }
+  if (values_alone)
+    throw std::runtime_error(file_.string() + ": holds values alone, to be read; runs need another file");
   lock_ = std::make_unique<FileLock>(file_);
   open(std::filesystem::absolute(file_).string(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   if (number("SELECT count(*) FROM sqlite_master", opening) == 0 &&
       number("PRAGMA application_id", opening) == 0)
     transaction("cannot create its tables", [&] { execute(schema, "cannot create its tables"); });
   check_kind();
+  execute(schema_of_makers, "cannot create its tables");
   // readers go on while a task is written; where the file system cannot do that, SQLite keeps its own mode
   execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", opening);
 }
@@ -154,6 +185,26 @@ void Results::open_to_read() {
   for (const char c : path)
     name += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
   open(name + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+}
+
+// in memory, as if SQLite had written them
+void Results::open_values() {
+  const std::vector<StoredRun> runs = read_values(file_);
+  open(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  execute(schema, opening);
+  execute(schema_of_makers, opening);
+  for (const StoredRun& run : runs) {
+    add_run(run.record);
+    const Index id = find(run.record.run).value();
+    transaction(opening, [&] {
+      for (const auto& [task, maker] : run.makers) write_maker(id, task, text_of(maker), opening);
+      write_values(id, run.values, opening);
+      Statement(*this, "UPDATE run SET tasks_done = ? WHERE id = ?", opening)
+          .bind(run.tasks_done)
+          .bind(id)
+          .finish();
+    });
+  }
 }
 
 void Results::check_kind() const {
@@ -226,7 +277,8 @@ void Results::forget_run(const std::string& run) {
   if (!id) return;
   transaction(doing, [&] {
     for (const char* sql : {"DELETE FROM value WHERE run = ?", "DELETE FROM field WHERE run = ?",
-                            "DELETE FROM checkpoint WHERE run = ?", "DELETE FROM run WHERE id = ?"})
+                            "DELETE FROM checkpoint WHERE run = ?", "DELETE FROM made WHERE run = ?",
+                            "DELETE FROM run WHERE id = ?"})
       Statement(*this, sql, doing).bind(*id).finish();
   });
 }
@@ -257,21 +309,65 @@ void Results::write_task(const std::string& run, Index task, std::span<const Val
   const Index id = select.integer(0), next = select.integer(1);
   if (task != next)
     throw std::logic_error("Results::commit_task: " + what + ", expected task " + std::to_string(next));
-  Statement name(*this, "INSERT OR IGNORE INTO metric(name) VALUES(?)", doing);
-  Statement insert(*this, "INSERT INTO value VALUES(?, (SELECT id FROM metric WHERE name = ?), ?, ?, ?)",
-                   doing);
-  for (const Value& value : values) {
+  for (const Value& value : values)
     if (value.task != task)
       throw std::logic_error("Results::commit_task: " + what + " has a value of " + value.metric +
                              " of task " + std::to_string(value.task));
-    name.bind(value.metric).finish();
-    insert.bind(id).bind(value.metric).bind(task).bind(value.step).bind(value.value).finish();
-  }
+  write_values(id, values, doing);
+  write_maker(id, task, maker_, doing);
   Statement(*this, "INSERT OR REPLACE INTO checkpoint VALUES(?, ?)", doing)
       .bind(id)
       .bind(checkpoint)
       .finish();
   Statement(*this, "UPDATE run SET tasks_done = ? WHERE id = ?", doing).bind(task + 1).bind(id).finish();
+}
+
+void Results::write_values(Index id, std::span<const Value> values, const std::string& doing) {
+  Statement name(*this, "INSERT OR IGNORE INTO metric(name) VALUES(?)", doing);
+  Statement insert(*this, "INSERT INTO value VALUES(?, (SELECT id FROM metric WHERE name = ?), ?, ?, ?)",
+                   doing);
+  for (const Value& value : values) {
+    name.bind(value.metric).finish();
+    insert.bind(id).bind(value.metric).bind(value.task).bind(value.step).bind(value.value).finish();
+  }
+}
+
+// only where it differs from that of the task before
+void Results::write_maker(Index id, Index task, const std::string& maker, const std::string& doing) {
+  Statement last(*this,
+                 "SELECT maker.text FROM made JOIN maker ON maker.id = made.maker WHERE run = ? "
+                 "ORDER BY task DESC LIMIT 1",
+                 doing);
+  if (last.bind(id).row() ? last.text(0) == maker : maker.empty()) return;
+  Statement(*this, "INSERT OR IGNORE INTO maker(text) VALUES(?)", doing).bind(maker).finish();
+  Statement(*this, "INSERT INTO made VALUES(?, ?, (SELECT id FROM maker WHERE text = ?))", doing)
+      .bind(id)
+      .bind(task)
+      .bind(maker)
+      .finish();
+}
+
+void Results::made_by(Fields maker) {
+  const std::lock_guard guard(mutex_);
+  maker_ = text_of(maker);
+}
+
+std::vector<std::pair<Index, Fields>> Results::makers(const std::string& run) const {
+  if (!has_makers_) return {};
+  const std::lock_guard guard(mutex_);
+  Statement select(
+      *this,
+      "SELECT task, text FROM made JOIN maker ON maker.id = made.maker JOIN run ON run.id = made.run "
+      "WHERE run.name = ? ORDER BY task",
+      "cannot read run " + run);
+  select.bind(run);
+  std::vector<std::pair<Index, Fields>> makers;
+  while (select.row()) makers.emplace_back(select.integer(0), maker_of(select.text(1)));
+  return makers;
+}
+
+StoredRun Results::stored(const RunRecord& run) const {
+  return {run, tasks_done(run.run), makers(run.run), values(run.run)};
 }
 
 Index Results::tasks_done(const std::string& run) const {

@@ -12,15 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "data/index.hpp"
 #include "runs/file_lock.hpp"
-#include "verdicts/statistics.hpp"
+#include "runs/maker.hpp"
 
 struct sqlite3;
 
 // What runs leave behind: one SQLite file with every value, and the state from which each run continues.
 namespace paper {
-
-using Fields = std::vector<std::pair<std::string, std::string>>;  // a configuration, in a fixed order
 
 struct RunRecord {
   std::string run;  // names the whole configuration
@@ -42,6 +41,14 @@ struct FinishedTask {
   std::vector<std::byte> checkpoint;
 };
 
+// All that is kept of a run for good.
+struct StoredRun {
+  RunRecord record;
+  Index tasks_done;
+  std::vector<std::pair<Index, Fields>> makers;  // from which task on which program; empty: not recorded
+  std::vector<Value> values;                     // by task, step, metric
+};
+
 struct Checkpoint {
   Index tasks_done;
   std::vector<std::byte> state;
@@ -54,6 +61,7 @@ class Results {
  public:
   enum class Access { read, write };
 
+  // read: SQLite, or the values that write_values wrote (values_file.hpp).
   // write: creates the file and its tables, and excludes other programs that write, by an advisory lock on
   // FILE.lock that ends with the process. read: the file must be there and is never changed; a program may
   // write it at the same time. std::runtime_error for a file that is absent (read), is not SQLite, holds
@@ -62,6 +70,7 @@ class Results {
   ~Results();  // a writer leaves one file that needs no other beside it, where nobody else has it open
 
   void add_run(const RunRecord& record);  // keeps what is there
+  void made_by(Fields maker);             // what makes the tasks that are written from now on
   void forget_run(const std::string& run);
 
   // All of one task or nothing: its values, and the checkpoint that replaces the earlier one.
@@ -74,6 +83,9 @@ class Results {
   void commit(std::span<const FinishedTask> tasks);
 
   Index tasks_done(const std::string& run) const;  // 0 for a run that is not there
+  // from which task on which program made the values; empty where that was not recorded
+  std::vector<std::pair<Index, Fields>> makers(const std::string& run) const;
+  StoredRun stored(const RunRecord& run) const;
   std::optional<Checkpoint> checkpoint(
       const std::string& run) const;                        // nothing before the first task is done
   std::vector<RunRecord> runs() const;                      // by name
@@ -99,17 +111,22 @@ class Results {
 
   void open(const std::string& name, int flags);
   void open_to_read();
+  void open_values();
   void check_kind() const;
   void execute(const char* sql, const std::string& doing) const;
   Index number(const char* sql, const std::string& doing) const;
   void transaction(const std::string& doing, const std::function<void()>& body);
   void write_task(const std::string& run, Index task, std::span<const Value> values,
                   std::span<const std::byte> checkpoint);
+  void write_values(Index id, std::span<const Value> values, const std::string& doing);
+  void write_maker(Index id, Index task, const std::string& maker, const std::string& doing);
   std::optional<Index> find(const std::string& run) const;
   [[noreturn]] void fail(const std::string& doing) const;
 
   std::filesystem::path file_;
   Access access_;
+  std::string maker_;               // of what is written, as text
+  bool has_makers_ = true;          // files of before have no record of them
   std::unique_ptr<FileLock> lock_;  // before the database: released after it is closed
   std::unique_ptr<sqlite3, Close> database_;
   mutable std::mutex mutex_;

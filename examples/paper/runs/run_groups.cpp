@@ -6,6 +6,8 @@
 #include <stdexcept>
 
 #include "learners/learner.hpp"
+#include "learners/network.hpp"
+#include "runs/fields.hpp"
 #include "runs/runner.hpp"
 #ifdef SAGITTA_PAPER_TORCH
 #include "learners/torch_learner.hpp"
@@ -29,15 +31,15 @@ Index number_of(const char* name, const char* text, Index least) {
 void check_learner(const RunnerOptions& options) {
   if (options.learner != "auto" && options.learner != "eigen" && options.learner != "torch")
     throw std::invalid_argument("learner \"" + options.learner + "\", expected one of eigen, torch, auto");
-  if (options.learner == "eigen" && options.device != "cpu")
+  if (options.learner == "eigen" && !options.on_cpu())
     throw std::invalid_argument("device \"" + options.device + "\": the learner eigen has the CPU only");
 #ifdef SAGITTA_PAPER_TORCH
   if (const std::string problem = device_problem(options.device); !problem.empty())
     throw std::invalid_argument(problem);
 #else
-  if (options.device != "cpu" || options.learner == "torch")
+  if (!options.on_cpu() || options.learner == "torch")
     throw std::invalid_argument(
-        (options.device != "cpu" ? "device \"" + options.device + "\"" : "learner \"torch\"") +
+        (!options.on_cpu() ? "device \"" + options.device + "\"" : "learner \"torch\"") +
         ": this program was built without LibTorch; configure with -DSAGITTA_WITH_LIBTORCH=ON and LibTorch "
         "on CMAKE_PREFIX_PATH");
 #endif
@@ -45,21 +47,17 @@ void check_learner(const RunnerOptions& options) {
 
 // A small fully connected network is trained several times faster by EigenMlp on a CPU; nothing else is.
 bool wants_torch(const Configuration& configuration, const RunnerOptions& options) {
-  const bool fully_connected = configuration.architecture == "mlp";
+  const bool fully_connected = network_of(configuration).fully_connected;
   if (options.learner == "eigen" && !fully_connected)
     throw std::invalid_argument("learner \"eigen\" cannot train " + configuration.network() +
                                 ", only fully connected networks");
   if (options.learner != "auto") return options.learner == "torch";
-  return !fully_connected || options.device != "cpu";
+  return !fully_connected || !options.on_cpu();
 }
 
-// How many networks are worth a group: on a CPU until their parameters leave the caches, on a GPU until it is
-// busy, within its memory.
 std::size_t networks_at_once(const Configuration& configuration, const RunnerOptions& options) {
-  const bool cpu = options.device == "cpu";
-  if (configuration.architecture == "mlp") return cpu ? 10 : 128;
-  if (configuration.architecture == "cnn") return cpu ? 5 : 64;
-  return cpu ? 1 : 16;
+  const auto& at_once = network_of(configuration).at_once;
+  return options.on_cpu() ? at_once.cpu : at_once.gpu;
 }
 
 }  // namespace
@@ -109,7 +107,7 @@ std::vector<RunGroup> groups_of(std::span<const PlannedRun> plan, const RunnerOp
       groups.push_back({{run}, false});
       continue;
     }
-    if (!has_learner(run.configuration.architecture)) make_learner(run.configuration, 1, 1);  // says why not
+    if (!has_learner(run.configuration)) make_learner(run.configuration, 1, 1);  // says why not
     const std::string kind = group_key(run.configuration) + std::to_string(run.tasks);
     const auto place = open.find(kind);
     if (place != open.end() &&
@@ -124,7 +122,7 @@ std::vector<RunGroup> groups_of(std::span<const PlannedRun> plan, const RunnerOp
 }
 
 std::string trained_by(const RunGroup& group, const RunnerOptions& options) {
-  return !group.torch ? "eigen" : options.device == "cpu" ? "torch-cpu" : "torch-cuda";
+  return !group.torch ? "eigen" : options.on_cpu() ? "torch-cpu" : "torch-cuda";
 }
 
 }  // namespace paper

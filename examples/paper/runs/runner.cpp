@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "data/random.hpp"
+#include "runs/fields.hpp"
 #include "runs/online_curve.hpp"
 #include "runs/progress.hpp"
 #include "runs/training_threads.hpp"
@@ -53,7 +54,7 @@ class Training {
     for (const Configuration& c : configurations_) tasks.push_back(by_seed.at(c.seed));
     const Configuration& common = configurations_[0];
     const Index size = tasks[0].size();
-    const Index used = common.last_batch == "keep" ? size : size - size % common.batch;
+    const Index used = common.keeps_last_batch() ? size : size - size % common.batch;
     if (used == 0)
       throw std::invalid_argument("run_all: a task of " + std::to_string(size) +
                                   " images has no whole batch of " + std::to_string(common.batch) +
@@ -105,8 +106,8 @@ class Training {
   }
 
  private:
-  void add(const std::vector<Metric>& metrics, Index step, std::vector<Value>& values) const {
-    for (const Metric& metric : metrics) values.push_back({next_, step, metric.name, metric.value});
+  void add(const std::vector<Measured>& metrics, Index step, std::vector<Value>& values) const {
+    for (const Measured& metric : metrics) values.push_back({next_, step, metric.name, metric.value});
   }
 
   const RunGroup& group_;
@@ -154,7 +155,7 @@ void train(const RunGroup& group, DataLibrary& data, Results& results, const Run
     std::vector<FinishedTask> done = training.learn(stopped);
     if (done.empty()) break;
     pending.add(std::move(done));
-    progress.add(work, next + 1 == first.tasks ? group.runs.size() : 0);
+    progress.add(work, std::ssize(group.runs), next + 1 == first.tasks ? group.runs.size() : 0);
   }
   pending.write();
 }
@@ -208,6 +209,7 @@ bool run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
              const RunnerOptions& options, std::ostream& log, const std::atomic<bool>& stop) {
   const auto started = Clock::now();
   const std::vector<RunGroup> groups = groups_of(plan, options);
+  results.made_by(this_program());
   add_runs(groups, results, options);
   std::vector<RunGroup> open = unfinished(groups, results);
   std::size_t runs = 0;
@@ -217,9 +219,12 @@ bool run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     return static_cast<double>(tasks) * static_cast<double>(group.runs.size()) *
            operations(c, dimensions(c, data));
   };
+  Index tasks = 0;
   for (const RunGroup& group : open) {
+    const Index left = group.runs[0].tasks - results.tasks_done(run_name(group.runs[0].configuration));
     runs += group.runs.size();
-    work += cost(group, group.runs[0].tasks - results.tasks_done(run_name(group.runs[0].configuration)));
+    tasks += left * std::ssize(group.runs);
+    work += cost(group, left);
   }
   log << plan.size() << " runs, " << plan.size() - runs << " of them done before" << std::endl;
   if (open.empty()) return true;
@@ -228,7 +233,7 @@ bool run_all(std::span<const PlannedRun> plan, DataLibrary& data, Results& resul
     return cost(a, a.runs[0].tasks) > cost(b, b.runs[0].tasks);
   });
 
-  Progress progress(runs, work, options.progress_bar, log);
+  Progress progress(runs, tasks, work, options.progress_bar, log);
   std::atomic<std::size_t> next{0};
   std::atomic<bool> halt{false};
   std::exception_ptr failure;

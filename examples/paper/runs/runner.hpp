@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/problem.hpp"
+#include "learners/network.hpp"
 #include "runs/results.hpp"
 
 namespace paper {
@@ -23,12 +24,14 @@ struct RunnerOptions {
   std::string device = "cpu";    // cuda, cuda:N
   double max_hours = 0;          // stop after so long; 0: never
   double writing_share = .02;    // of a run's time, at most, for writing it down while it goes on
+
+  bool on_cpu() const { return device == "cpu"; }
 };
 
 // ---- what a plan costs ----
 
-// Multiply-adds of one example's way through the network.
-double multiply_adds(const Configuration& configuration, const Dimensions& size);
+// of the network for tasks of these dimensions
+NetworkSize size_of(const Configuration& configuration, const Dimensions& size);
 
 // Multiply-adds of one task's training, for estimates of time: a Wasserstein regulariser counts for the sort,
 // exact curvature for its matrices.

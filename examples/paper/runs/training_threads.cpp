@@ -26,7 +26,7 @@ void flush_denormals() {
 }
 
 std::size_t workers(std::size_t groups, const RunnerOptions& options) {
-  const int threads = options.device == "cpu" ? std::max(1, options.threads) : 1;
+  const int threads = options.on_cpu() ? std::max(1, options.threads) : 1;
   return std::min(static_cast<std::size_t>(threads), groups);
 }
 
@@ -37,7 +37,7 @@ std::unique_ptr<LearnerGroup> make_learner_of(const RunGroup& group,
   if (group.torch)
     return make_torch_group(
         configurations, task,
-        {.device = options.device, .threads = options.device == "cpu" ? 1 : std::max(1, options.threads)});
+        {.device = options.device, .threads = options.on_cpu() ? 1 : std::max(1, options.threads)});
 #endif
   if (group.torch) throw std::logic_error("make_learner_of: built without LibTorch");
   return make_group(make_learner(configurations[0], task.inputs->rows(), task.classes));

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <cstddef>
 #include <span>
+
+#include "data/index.hpp"
 
 // The few statistics that figures and verdicts rest on.
 namespace paper {
-
-using Index = std::ptrdiff_t;  // the same type as sagitta::Index
 
 struct Interval {
   double mean;

@@ -1,5 +1,7 @@
-#include "runs/configuration.hpp"
+#include "runs/fields.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -7,6 +9,11 @@
 #include <sstream>
 #include <stdexcept>
 #include <type_traits>
+
+#include "data/problem.hpp"
+#include "learners/activation.hpp"
+#include "learners/network.hpp"
+#include "learners/regularizer.hpp"
 
 namespace paper {
 
@@ -30,22 +37,20 @@ Accepts later(std::vector<std::string> words) {
 template <class Configuration_, class Visit>
 void for_each_field(Configuration_& c, Visit visit) {
   const Accepts positive{.low = 1}, share{.low = 0, .high = 1}, any{};
-  visit("problem", c.problem,
-        Accepts{{"random_label_mnist", "permuted_mnist", "projected_mnist", "random_label_cifar",
-                 "continual_imagenet"}});
+  visit("problem", c.problem, Accepts{problem_types().names()});
   visit("data", c.data, any);
   visit("images", c.images, positive);
   visit("pool", c.pool, positive);
   visit("scaling", c.scaling, later({"default", "unit", "standardized"}));
   visit("label_change", c.label_change, Accepts{{"permute", "iid"}});
   visit("first_task", c.first_task, Accepts{{"default", "changed", "unchanged"}});
-  visit("architecture", c.architecture, later({"mlp", "cnn", "resnet18"}));
+  visit("architecture", c.architecture, later(networks().names()));
   visit("stem", c.stem, later({"he", "cifar"}));
   visit("batch_norm", c.batch_norm, later({"running", "none"}));
   visit("head", c.head, later({"keep", "reset"}));
   visit("width", c.width, positive);
   visit("depth", c.depth, positive);
-  visit("activation", c.activation, Accepts{{"relu", "leaky_relu", "tanh", "identity"}});
+  visit("activation", c.activation, Accepts{activations().names()});
   visit("leaky_slope", c.leaky_slope, share);
   visit("initialization", c.initialization,
         Accepts{{"glorot_uniform", "glorot_normal", "he_uniform", "he_normal"}});
@@ -59,7 +64,7 @@ void for_each_field(Configuration_& c, Visit visit) {
   visit("epochs", c.epochs, positive);
   visit("batch", c.batch, positive);
   visit("last_batch", c.last_batch, Accepts{{"keep", "drop"}});
-  visit("regularizer", c.regularizer, Accepts{{"none", "wasserstein", "l2_init", "l2", "feature_rank"}});
+  visit("regularizer", c.regularizer, Accepts{regularizers().names()});
   visit("strength", c.strength, any);
   visit("regularized", c.regularized, Accepts{{"all", "weights"}});
   visit("weight_decay", c.weight_decay, later({"loss", "decoupled"}));
@@ -110,16 +115,6 @@ void parse(const std::string& name, const std::string& text, const Accepts& acce
 
 }  // namespace
 
-std::string Configuration::network() const {
-  if (architecture == "cnn") return "cnn-16-32-64-128-512";
-  if (architecture == "resnet18")
-    return std::string("resnet18") + (stem == "cifar" ? "-cifar" : "") +
-           (batch_norm == "none" ? "-no_batch_norm" : "");
-  std::string name = "mlp";
-  for (Index layer = 0; layer < depth; ++layer) name += "-" + shortest(width);
-  return name;
-}
-
 Fields fields(const Configuration& configuration) {
   Fields result;
   for_each_field(configuration, [&](const char* name, const auto& member, const Accepts& accepts) {
@@ -134,9 +129,11 @@ Fields fields(const Configuration& configuration) {
 }
 
 void validate(const Configuration& configuration) {
-  if (configuration.architecture != "mlp" && configuration.problem == "projected_mnist")
-    reject("architecture", configuration.architecture, "mlp for projected_mnist, whose inputs are no images");
-  if (configuration.architecture != "mlp" && configuration.curvature == "exact")
+  const Network& network = network_of(configuration);
+  if (network.images && !problem_types().at(configuration.problem).images)
+    reject("architecture", configuration.architecture,
+           "mlp for " + configuration.problem + ", whose inputs are no images");
+  if (!network.fully_connected && configuration.measures_exactly())
     reject("curvature", configuration.curvature,
            "empirical_fisher for " + configuration.architecture + ", whose Hessian is too large");
 }
@@ -161,6 +158,14 @@ void set_field(Configuration& configuration, const std::string& name, const std:
     parse(name, text, accepts, member);
   });
   if (!known) throw std::invalid_argument("configuration: there is no field \"" + name + "\"");
+}
+
+std::string group_key(const Configuration& configuration) {
+  constexpr std::array own{"activation", "regularizer", "strength", "seed"};
+  std::string key;
+  for (const auto& [name, value] : fields(configuration))
+    if (std::find(own.begin(), own.end(), name) == own.end()) key += name + "=" + value + "\n";
+  return key;
 }
 
 std::vector<std::string> field_names() {
