@@ -23,8 +23,10 @@ TEST_CASE("run_all: the numbers do not depend on the number of threads", "[paper
   run(folder.path / "three", 3, tiny());
   const std::string one = exported(folder.path / "one");
   CHECK(one == exported(folder.path / "three"));
-  // 4 activations, 2 seeds, 6 tasks, 20 metrics, and the header
-  CHECK(std::count(one.begin(), one.end(), '\n') == 4 * 2 * 6 * (20 + 4) + 1);
+  // 4 activations, 2 seeds, 6 tasks, the metrics and the error of 4 epochs, and the header
+  const auto values = std::ssize(undefined<TaskStart>()) + std::ssize(undefined<TaskEnd>()) + 1 + 4;
+  CHECK(values >= 24);  // a test of the registries may have added one
+  CHECK(std::count(one.begin(), one.end(), '\n') == 4 * 2 * 6 * values + 1);
 }
 
 TEST_CASE("run_all: a run in parts, and a longer run after a shorter one, are one run", "[paper]") {
