@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <cmath>
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/counted_rank.hpp>
@@ -93,20 +95,20 @@ namespace detail {
 // times faster than singular values are. An eigenvalue that is off by delta moves its square root sigma by at
 // most min(delta / sigma, sqrt(delta)), which the bracket includes.
 template <class = void>
-EffectiveRank effective_rank_by_gram(const Eigen::MatrixXd& A, double threshold) {
-  const Index small = std::min(A.rows(), A.cols()), large = std::max(A.rows(), A.cols());
-  const Eigen::MatrixXd K = A.rows() <= A.cols() ? row_gram(A) : row_gram(A.transpose());
+EffectiveRank effective_rank_by_gram(const MatrixOf<double>& A, double threshold) {
+  const Index shorter = (std::min)(A.rows(), A.cols()), longer = (std::max)(A.rows(), A.cols());
+  const MatrixOf<double> K = A.rows() <= A.cols() ? row_gram(A) : row_gram(A.transpose());
   // entry (i, j) of K is off by about sqrt(large) eps |a_i| |a_j|, so K by that times its trace
-  const double product_error = 4 * std::sqrt(static_cast<double>(large)) * epsilon * K.trace();
+  const double product_error = 4 * std::sqrt(static_cast<double>(longer)) * epsilon * K.trace();
   const Tridiagonal T = tridiagonalize(K);
   if (const auto certified = counted_rank(T, threshold, product_error, Of::square_roots)) return *certified;
   const Spectrum squares = symmetric_spectrum(T);
   const double delta = squares.error + product_error;
   const Eigen::VectorXd values = squares.values.cwiseMax(0).cwiseSqrt();
-  Eigen::VectorXd errors(small);
-  for (Index i = 0; i < small; ++i)
-    errors[i] = values[i] > 0 ? std::min(delta / values[i], std::sqrt(delta)) : std::sqrt(delta);
-  return bracketed_rank(values, errors, threshold, small);
+  Eigen::VectorXd errors(shorter);
+  for (Index i = 0; i < shorter; ++i)
+    errors[i] = values[i] > 0 ? (std::min)(delta / values[i], std::sqrt(delta)) : std::sqrt(delta);
+  return bracketed_rank(values, errors, threshold, shorter);
 }
 
 // below this size true singular values cost too little to go around them
@@ -117,13 +119,13 @@ EffectiveRank effective_rank(const Eigen::MatrixBase<Derived>& A, double thresho
                              const char* argument) {
   check_threshold(threshold, name);
   const Scaled work = scaled(A, name, argument);
-  const Index small = std::min(A.rows(), A.cols());
-  if (small >= smallest_gram && threshold < 1) {
+  const Index shorter = (std::min)(A.rows(), A.cols());
+  if (shorter >= smallest_gram && threshold < 1) {
     const EffectiveRank fast = effective_rank_by_gram(work.matrix, threshold);
     if (fast.certified()) return fast;
   }
   const Spectrum spectrum = singular_spectrum(work.matrix);
-  return bracketed_rank(spectrum.values, spectrum.error, threshold, small);
+  return bracketed_rank(spectrum.values, spectrum.error, threshold, shorter);
 }
 
 }  // namespace detail

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <Eigen/QR>
 #include <sagitta/detail/krylov.hpp>
 
@@ -32,7 +34,7 @@ EstimatedTrace estimated_trace(const Op& op, Index probes, Generator& generator)
   if (n <= probes) return {detail::dense_matrix(op, name).trace(), 0, n};
   const Index k = probes / 2;
 
-  Eigen::MatrixXd omega(n, k), Y(n, k);  // random vectors of length sqrt(n), and their products
+  MatrixOf<double> omega(n, k), Y(n, k);  // random vectors of length sqrt(n), and their products
   for (Index i = 0; i < k; ++i) {
     omega.col(i) = detail::normal_vector(n, generator);
     omega.col(i) *= std::sqrt(static_cast<double>(n)) / omega.col(i).norm();
@@ -42,22 +44,22 @@ EstimatedTrace estimated_trace(const Op& op, Index probes, Generator& generator)
   detail::multiply_by_power_of_two(Y, -exponent);
   if (Y.isZero(0)) return {0, 0, k};
 
-  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(Y);
-  const Eigen::MatrixXd Q = qr.householderQ() * Eigen::MatrixXd::Identity(n, k);
-  const Eigen::MatrixXd R = qr.matrixQR().topRows(k).triangularView<Eigen::Upper>();
-  Eigen::MatrixXd AQ(n, k);
+  const Eigen::HouseholderQR<MatrixOf<double>> qr(Y);
+  const MatrixOf<double> Q = qr.householderQ() * MatrixOf<double>::Identity(n, k);
+  const MatrixOf<double> R = qr.matrixQR().topRows(k).triangularView<Eigen::Upper>();
+  MatrixOf<double> AQ(n, k);
   for (Index i = 0; i < k; ++i) detail::multiply(op, Q.col(i), AQ.col(i), name);
   detail::multiply_by_power_of_two(AQ, -exponent);
-  const Eigen::MatrixXd H = Q.transpose() * AQ, W = Q.transpose() * omega;
+  const MatrixOf<double> H = Q.transpose() * AQ, W = Q.transpose() * omega;
 
   // Column i of S, orthogonal to the columns of R but the i-th: Q Q^T - Q s s^T Q^T is the projection on the
   // space without vector i. A pivot of zero (op of low rank) is as good as one of rounding.
-  Eigen::MatrixXd pivots = R;
-  const double least = detail::epsilon * R.diagonal().cwiseAbs().maxCoeff();
+  MatrixOf<double> pivots = R;
+  const double least = epsilon * R.diagonal().cwiseAbs().maxCoeff();
   for (Index i = 0; i < k; ++i)
     if (std::abs(R(i, i)) < least) pivots(i, i) = least;
-  Eigen::MatrixXd S =
-      pivots.transpose().triangularView<Eigen::Lower>().solve(Eigen::MatrixXd::Identity(k, k));
+  MatrixOf<double> S =
+      pivots.transpose().triangularView<Eigen::Lower>().solve(MatrixOf<double>::Identity(k, k));
   Eigen::VectorXd replicates(k);
   for (Index i = 0; i < k; ++i) {
     const Eigen::VectorXd s = S.col(i).stableNormalized();

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <sagitta/detail/packet.hpp>
 #include <sagitta/effective_rank.hpp>
 #include <sagitta/norms.hpp>
 
@@ -34,7 +37,7 @@ Eigen::ArrayXd activity_sums(const Eigen::MatrixBase<Derived>& phi, double scale
     Eigen::ArrayXd row(phi.cols()), part(phi.cols());
     for (Index first = 0; first < phi.rows(); first += block) {
       part.setZero();
-      for (Index i = first; i < std::min(first + block, phi.rows()); ++i) {
+      for (Index i = first; i < (std::min)(first + block, phi.rows()); ++i) {
         copy_as_doubles(phi, i, 0, phi.cols(), row.data());
         part += (row * scale).abs();
       }
@@ -106,8 +109,8 @@ class SampleEntropies {
       for (Index j = 0; j < width_; ++j) {
         if (more) {  // no processor foresees a block of every column
           const auto* next = &phi.derived().coeffRef(first + block, j);
-          Eigen::internal::prefetch(next);
-          Eigen::internal::prefetch(next + block / 2);
+          detail::prefetch(next);
+          detail::prefetch(next + block / 2);
         }
         copy_as_doubles(phi, j, first, count, values + j * block);
       }
@@ -121,7 +124,7 @@ class SampleEntropies {
   // False, and nothing is computed, where a feature is NaN or infinite.
   bool sum() {
     using Bits = FloatBits<double>;
-    constexpr double tiny = std::numeric_limits<double>::min();  // u log(tiny) is 0 for u = 0
+    constexpr double tiny = (std::numeric_limits<double>::min)();  // u log(tiny) is 0 for u = 0
     std::array<std::uint64_t, block> magnitude{};
     double* const values = values_.data();
     for (Index j = 0; j < width_; ++j) {
@@ -159,7 +162,7 @@ class SampleEntropies {
   double negative_entropy(Index i) const {
     const double total = total_[std::size_t(i)];
     if (total == largest_[std::size_t(i)]) return 0;  // a unit alone, but for rounding
-    return std::min(weighted_[std::size_t(i)] / total - std::log(total), 0.0);
+    return (std::min)(weighted_[std::size_t(i)] / total - std::log(total), 0.0);
   }
 
  private:
@@ -193,7 +196,7 @@ double per_sample_dormancy(const Eigen::MatrixBase<Derived>& features) {
   double sum = 0;
   Index active = 0;
   for (Index first = 0; first < phi.rows(); first += block) {
-    const Index count = std::min(block, phi.rows() - first);
+    const Index count = (std::min)(block, phi.rows() - first);
     entropies.load(phi, first, count);
     if (!entropies.sum()) detail::largest_magnitude(phi, "per_sample_dormancy", "features");
     double part = 0;
@@ -218,7 +221,7 @@ double dormant_fraction(const Eigen::MatrixBase<Derived>& features, double tau =
   const Eigen::ArrayXd activity = detail::mean_activity(features, "dormant_fraction");
   if (features.size() == 0) return std::numeric_limits<double>::quiet_NaN();
   // the mean of equal activities may round to just below them
-  const double bound = tau * activity.mean() * (1 + 4 * detail::epsilon);
+  const double bound = tau * activity.mean() * (1 + 4 * epsilon);
   return static_cast<double>((activity <= bound).count()) / static_cast<double>(activity.size());
 }
 

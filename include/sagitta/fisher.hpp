@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <Eigen/Core>
 #include <cmath>
 #include <sagitta/detail/random.hpp>
@@ -41,9 +43,8 @@ void check_probabilities(const Eigen::MatrixBase<Derived>& p, const char* functi
 // Softmax by rows: M x C logits -> M x C probabilities, in the scalar of the logits. Any finite logits are
 // right: the largest of a row is subtracted first. Throws std::invalid_argument for NaN or infinity.
 template <class Derived>
-Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> softmax(
-    const Eigen::MatrixBase<Derived>& logits) {
-  Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> p = logits;
+MatrixOf<typename Derived::Scalar> softmax(const Eigen::MatrixBase<Derived>& logits) {
+  MatrixOf<typename Derived::Scalar> p = logits;
   detail::largest_magnitude(p, "softmax", "logits");
   if (p.size() == 0) return p;
   p.colwise() -= p.rowwise().maxCoeff().eval();
@@ -80,10 +81,10 @@ Eigen::VectorXi sample_labels(const Eigen::MatrixBase<Derived>& probabilities, G
 //   probabilities: M x C;  labels: M whole numbers in [0, C)
 // Returns M x C. Throws std::invalid_argument for rows that are no distributions and labels out of range.
 template <class Derived, class Labels>
-Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> cross_entropy_backprops(
-    const Eigen::MatrixBase<Derived>& probabilities, const Eigen::DenseBase<Labels>& labels) {
+MatrixOf<typename Derived::Scalar> cross_entropy_backprops(const Eigen::MatrixBase<Derived>& probabilities,
+                                                           const Eigen::DenseBase<Labels>& labels) {
   static_assert(std::is_integral_v<typename Labels::Scalar>, "labels are whole numbers");
-  Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic> backprops = probabilities;
+  MatrixOf<typename Derived::Scalar> backprops = probabilities;
   detail::check_probabilities(backprops, "cross_entropy_backprops");
   detail::check_size(labels.size(), backprops.rows(), "cross_entropy_backprops", "labels");
   for (Index m = 0; m < backprops.rows(); ++m) {
@@ -100,13 +101,13 @@ namespace detail {
 
 // rank K, the Gram matrix of `parameters` x M gradients, known to within `error`
 template <class = void>
-EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double error, double threshold,
+EffectiveRank gradient_rank(const MatrixOf<double>& K, Index parameters, double error, double threshold,
                             Index threads) {
   check_threshold(threshold, "fisher_rank");
   EffectiveRank result = symmetric_rank(K, threshold, error, true, threads, "fisher_rank");
-  result.max_rank = std::min(K.rows(), parameters);
+  result.max_rank = (std::min)(K.rows(), parameters);
   for (Index* bound : {&result.rank, &result.lower, &result.upper})
-    *bound = std::min(*bound, result.max_rank);
+    *bound = (std::min)(*bound, result.max_rank);
   return result;
 }
 
@@ -117,19 +118,19 @@ EffectiveRank gradient_rank(const Eigen::MatrixXd& K, Index parameters, double e
 // symmetric_effective_rank.
 template <LayerTraceRange Layers>
 EffectiveRank fisher_rank(const Layers& layers, double threshold = 0.99, Index threads = 1) {
-  const Eigen::MatrixXd K = gram(layers, threads);
+  const MatrixOf<double> K = gram(layers, threads);
   Index parameters = 0, widest = 1, positions = 1;
   for (const auto& layer : layers) {
     parameters += layer.parameters();
-    widest = std::max(widest, layer.positions * (layer.inputs.cols() + layer.backprops.cols()));
-    positions = std::max(positions, layer.positions);
+    widest = (std::max)(widest, layer.positions * (layer.inputs.cols() + layer.backprops.cols()));
+    positions = (std::max)(positions, layer.positions);
   }
   double size = K.trace();  // with one position nothing cancels
   if (positions > 1) {
     size = 0;
     for (const auto& layer : layers) size += detail::uncancelled_trace(layer);
   }
-  const double error = 4 * std::sqrt(static_cast<double>(widest)) * detail::epsilon * size;
+  const double error = 4 * std::sqrt(static_cast<double>(widest)) * epsilon * size;
   return detail::gradient_rank(K, parameters, error, threshold, threads);
 }
 
@@ -142,8 +143,9 @@ EffectiveRank fisher_rank(const Eigen::MatrixBase<Derived>& G, double threshold 
   const auto& gradients = detail::in_memory(G);
   const double largest = detail::largest_magnitude(gradients, "fisher_rank", "G");
   const bool squares_fit = largest == 0 || std::abs(detail::exponent_of(largest)) < 400;
-  const Eigen::MatrixXd K = squares_fit ? gram(gradients, threads)
-                                        : gram(detail::scaled(gradients, "fisher_rank", "G").matrix, threads);
+  const MatrixOf<double> K = squares_fit
+                                 ? gram(gradients, threads)
+                                 : gram(detail::scaled(gradients, "fisher_rank", "G").matrix, threads);
   return detail::gradient_rank(K, G.rows(), gram_error(K, std::max<Index>(1, G.rows())), threshold, threads);
 }
 

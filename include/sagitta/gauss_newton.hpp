@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <sagitta/fisher.hpp>
 
 // The Gauss-Newton matrix of softmax cross-entropy (the paper, section C.2),
@@ -40,12 +42,12 @@ void fill_softmax_factor(const Vector& p, Factor&& L) {
 // Returns C x (C - 1), in double, right to a few eps. Throws std::invalid_argument for an empty p, and where
 // p is no distribution. O(C^2).
 template <class Derived>
-Eigen::MatrixXd softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p) {
+MatrixOf<double> softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p) {
   const Eigen::VectorXd values = p.derived().reshaped().template cast<double>();
   if (values.size() == 0) detail::reject("softmax_hessian_factor", "p is empty, expected a distribution");
   Eigen::Matrix<typename Derived::Scalar, 1, Eigen::Dynamic> row = p.derived().reshaped().transpose();
   detail::check_probabilities(row, "softmax_hessian_factor");
-  Eigen::MatrixXd L(values.size(), values.size() - 1);
+  MatrixOf<double> L(values.size(), values.size() - 1);
   detail::fill_softmax_factor(values, L);
   return L;
 }
@@ -56,11 +58,11 @@ Eigen::MatrixXd softmax_hessian_factor(const Eigen::MatrixBase<Derived>& p) {
 //   probabilities: M x C
 // Returns M (C - 1) x C. Throws std::invalid_argument for rows that are no distributions. O(M C^2).
 template <class Derived>
-Eigen::MatrixXd gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probabilities) {
+MatrixOf<double> gauss_newton_backprops(const Eigen::MatrixBase<Derived>& probabilities) {
   const auto& p = detail::in_memory(probabilities);
   detail::check_probabilities(p, "gauss_newton_backprops");
   const Index M = p.rows(), C = p.cols(), columns = std::max<Index>(C - 1, 0);
-  Eigen::MatrixXd rows(M * columns, C), L(C, columns);
+  MatrixOf<double> rows(M * columns, C), L(C, columns);
   for (Index m = 0; m < M && columns > 0; ++m) {
     detail::fill_softmax_factor(p.row(m), L);
     rows.middleRows(m * columns, columns) = L.transpose();
@@ -89,10 +91,10 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
     detail::reject(name, "J has ", J.rows(), " rows, expected ", M * C, " (", M, " samples x ", C,
                    " classes)");
   const detail::Scaled work = detail::scaled(J, name, "J");
-  const Index n = std::min(P, M * columns);
+  const Index n = (std::min)(P, M * columns);
   if (n == 0) return {};
 
-  Eigen::MatrixXd B(M * columns, P), L(C, columns);
+  MatrixOf<double> B(M * columns, P), L(C, columns);
   for (Index m = 0; m < M; ++m) {
     detail::fill_softmax_factor(p.row(m), L);
     // what all logits share is taken off first: L^T (1, ..., 1) = 0, but rounding would keep some of it
@@ -102,8 +104,8 @@ EffectiveRank gauss_newton_rank(const Eigen::MatrixBase<Derived>& J,
   }
   // saturated probabilities can make B tiny: bring it back to scale before it is squared
   B = detail::scaled(B, name, "J").matrix;
-  const Eigen::MatrixXd K = n == P ? detail::row_gram(B.transpose(), threads) : detail::row_gram(B, threads);
-  return detail::symmetric_rank(K, threshold, gram_error(K, std::max(P, M * columns)), true, threads, name);
+  const MatrixOf<double> K = n == P ? detail::row_gram(B.transpose(), threads) : detail::row_gram(B, threads);
+  return detail::symmetric_rank(K, threshold, gram_error(K, (std::max)(P, M * columns)), true, threads, name);
 }
 
 }  // namespace sagitta

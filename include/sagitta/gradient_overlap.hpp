@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <cmath>
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/scaling.hpp>
@@ -55,7 +57,7 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
     product = (values * components).matrix().norm();
     norm = moduli[0];
   }
-  if (product > static_cast<double>(n) * detail::epsilon * norm * length)
+  if (product > static_cast<double>(n) * epsilon * norm * length)
     result.value = std::clamp(projected / (length * product), -1.0, 1.0);
   return result;
 }
@@ -103,10 +105,9 @@ Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double thresh
     cube = (kept_values.square() * kept).sum();
     norm = std::abs(measure.values[0]);
   }
-  const double rounding =
-      static_cast<double>(M) * detail::epsilon * norm + std::ldexp(input_error, -work.exponent);
+  const double rounding = static_cast<double>(M) * epsilon * norm + std::ldexp(input_error, -work.exponent);
   if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
-    result.value = std::min(square / std::sqrt(whole * cube), 1.0);
+    result.value = (std::min)(square / std::sqrt(whole * cube), 1.0);
   return result;
 }
 
@@ -156,7 +157,7 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
   // A product that is nothing but rounding has no preferred direction, so that another one tells |op|.
   multiply(op, product, again, function);
   result.products = 2;
-  if (size > static_cast<double>(n) * unit_roundoff<Op> * again.stableNorm())
+  if (size > (std::max)(static_cast<double>(n) * epsilon, product_error(op)) * again.stableNorm())
     result.value = std::clamp(unit.dot(product), -1.0, 1.0);
   return result;
 }
@@ -218,7 +219,7 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   detail::LanczosProcess process(gradient, steps);
   process.extend(op, steps, name);
   result.products += process.steps;
-  norm = std::max(norm, process.size);
+  norm = (std::max)(norm, process.size);
   if (norm == 0) return result;
   // The rule of the first m steps, and below the cuts, in units of norm, so that squares are in range. The
   // same eigenvalue, found from two starts, differs by rounding.
@@ -227,19 +228,17 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
     rule.nodes /= norm;
     return rule;
   };
-  const auto cut_at = [&](double modulus) {
-    return modulus / norm - 8 * std::sqrt(size) * detail::unit_roundoff<Op>;
-  };
+  const auto cut_at = [&](double modulus) { return modulus / norm - detail::step_error(op); };
   const detail::Quadrature rule = rule_of(process.steps);
   const double whole_cut = cut_at(cut);
   double square = 0;  // (|H_k g| / |g| |H|)^2
   for (Index i = 0; i < rule.nodes.size(); ++i)
     if (std::abs(rule.nodes[i]) >= whole_cut) square += rule.nodes[i] * rule.nodes[i] * rule.weights[i];
-  if (!(std::sqrt(square) > size * detail::unit_roundoff<Op>)) return result;
+  if (!(std::sqrt(square) > (std::max)(size * epsilon, product_error(op)))) return result;
   result.value = detail::truncated_overlap(rule, whole_cut);
 
   const auto moved = [&](double other) {
-    result.error = std::max(result.error, std::abs(other - result.value));
+    result.error = (std::max)(result.error, std::abs(other - result.value));
   };
   for (const int positive : {-1, 0, 1})
     for (const int negative : {-1, 0, 1})

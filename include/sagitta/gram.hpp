@@ -1,8 +1,9 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <ranges>
 #include <sagitta/detail/layer_gram.hpp>
-#include <sagitta/detail/tridiagonal_form.hpp>
 #include <sagitta/layer_trace.hpp>
 #include <vector>
 
@@ -23,7 +24,7 @@ struct LayerTraceScalar<LayerTrace<Scalar>> {
 // largest: of the entries of the gradients, or a bound on it; a K of zeros is no underflow where that is
 // large
 template <class = void>
-void finish_gram(Eigen::MatrixXd& K, double largest) {
+void finish_gram(MatrixOf<double>& K, double largest) {
   K.triangularView<Eigen::StrictlyUpper>() = K.transpose();
   if (K.size() == 0) return;
   for (const double square : K.diagonal())  // one by one: a maximum passes over NaN
@@ -31,7 +32,7 @@ void finish_gram(Eigen::MatrixXd& K, double largest) {
       reject("gram", "the squares of the gradients overflow double; scale the gradients down");
   K.diagonal() = K.diagonal().cwiseMax(0);  // where positions cancel, rounding may leave less
   if (largest > 0 && largest < 1e-140 &&
-      K.diagonal().maxCoeff() < std::numeric_limits<double>::min() / epsilon)
+      K.diagonal().maxCoeff() < (std::numeric_limits<double>::min)() / epsilon)
     reject("gram", "the squares of the gradients underflow double; scale the gradients up");
 }
 
@@ -51,11 +52,11 @@ concept LayerTraceRange = std::ranges::forward_range<Range> && requires {
 // gives 0 x 0. Throws std::invalid_argument for NaN or infinity, and where the squares leave the range of
 // double. d M^2 operations; G is copied in blocks only.
 template <class Derived>
-Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G, Index threads = 1) {
+MatrixOf<double> gram(const Eigen::MatrixBase<Derived>& G, Index threads = 1) {
   detail::check_threads(threads, "gram");
   const auto& gradients = detail::in_memory(G);
   const auto largest = detail::largest_magnitude(gradients, "gram", "G");
-  Eigen::MatrixXd K = detail::row_gram(gradients.transpose(), threads);
+  MatrixOf<double> K = detail::row_gram(gradients.transpose(), threads);
   detail::finish_gram(K, largest);
   return K;
 }
@@ -72,9 +73,9 @@ Eigen::MatrixXd gram(const Eigen::MatrixBase<Derived>& G, Index threads = 1) {
 // or its gradients formed in blocks of at most 32 MiB with M (M + T) fan_in fan_out operations (many
 // positions, small weights).
 template <LayerTraceRange Layers>
-Eigen::MatrixXd gram(const Layers& layers, Index threads = 1) {
+MatrixOf<double> gram(const Layers& layers, Index threads = 1) {
   detail::check_threads(threads, "gram");
-  Eigen::MatrixXd K;
+  MatrixOf<double> K;
   detail::LayerGramScratch scratch;
   Index number = 0, samples = 0;
   double largest_of_all = 0;
@@ -82,12 +83,12 @@ Eigen::MatrixXd gram(const Layers& layers, Index threads = 1) {
     const double largest = detail::check_layer(layer, number);
     if (number == 0) {
       samples = layer.samples();
-      K = Eigen::MatrixXd::Zero(samples, samples);
+      K = MatrixOf<double>::Zero(samples, samples);
     } else if (layer.inputs.rows() != samples * layer.positions) {
       detail::reject("gram", "layer ", number, " has ", layer.inputs.rows(), " rows, expected ",
                      samples * layer.positions, " (", samples, " samples x ", layer.positions, " positions)");
     }
-    largest_of_all = std::max(largest_of_all, largest);
+    largest_of_all = (std::max)(largest_of_all, largest);
     if (largest > 0) detail::add_layer_gram(layer, K, scratch, threads);
     ++number;
   }
@@ -99,8 +100,8 @@ Eigen::MatrixXd gram(const Layers& layers, Index threads = 1) {
 // A bound on |K - exact|_2 for the Gram matrix of gradients with at most `terms` summands an entry, for the
 // input_error of symmetric_effective_rank. In the units of K. For layer traces it presumes that the positions
 // of a sample do not cancel; fisher_rank(layers) does not.
-inline double gram_error(const Eigen::MatrixXd& K, Index terms) {
-  return 4 * std::sqrt(static_cast<double>(terms)) * detail::epsilon * K.trace();
+inline double gram_error(const MatrixOf<double>& K, Index terms) {
+  return 4 * std::sqrt(static_cast<double>(terms)) * epsilon * K.trace();
 }
 
 }  // namespace sagitta

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <Eigen/Eigenvalues>
 #include <sagitta/detail/krylov.hpp>
 #include <vector>
@@ -12,7 +14,7 @@ namespace sagitta {
 
 // op V = V T + residual e_m^T, with T symmetric and tridiagonal.
 struct Lanczos {
-  Eigen::MatrixXd basis;         // V: n x m, orthonormal to rounding; its first column is the start
+  MatrixOf<double> basis;        // V: n x m, orthonormal to rounding; its first column is the start
   Eigen::VectorXd diagonal;      // m
   Eigen::VectorXd off_diagonal;  // m - 1
   Eigen::VectorXd residual;      // n, orthogonal to V; exactly zero where the space of V is invariant
@@ -34,7 +36,7 @@ Lanczos lanczos(const Op& op, const Eigen::MatrixBase<Derived>& start, Index ste
   const Eigen::VectorXd from = detail::scaled(start.derived().reshaped().matrix(), "lanczos", "start").matrix;
   if (n > 0 && from.isZero(0)) detail::reject("lanczos", "start is zero, expected a direction");
   if (n == 0) return {};
-  detail::LanczosProcess process(from, std::min(n, steps));
+  detail::LanczosProcess process(from, (std::min)(n, steps));
   process.extend(op, steps, "lanczos");
   const Index m = process.steps;
   process.basis.conservativeResize(Eigen::NoChange, m);
@@ -60,7 +62,7 @@ struct EigenpairOptions {
 
 struct Eigenpairs {
   Eigen::VectorXd values;     // k, the most extreme first
-  Eigen::MatrixXd vectors;    // n x k, orthonormal
+  MatrixOf<double> vectors;   // n x k, orthonormal
   Eigen::VectorXd residuals;  // |A v - value v|: an eigenvalue of A lies within it of the value
   Index products = 0;
   bool converged = false;  // all residuals reached the tolerance
@@ -84,10 +86,10 @@ inline std::vector<Index> extreme_indices(const Eigen::VectorXd& values, Extreme
 
 // Rayleigh and Ritz on a growing orthonormal basis: `projected` is V^T A V in full, whatever the columns are.
 struct RitzSpace {
-  Eigen::MatrixXd basis;      // n x capacity, `size` columns in use
-  Eigen::MatrixXd projected;  // capacity x capacity
-  Eigen::VectorXd next;       // n, unit, orthogonal to the basis: the next column
-  double coupling = 0;        // |A v - V V^T A v| of the last column v, which points along `next`
+  MatrixOf<double> basis;      // n x capacity, `size` columns in use
+  MatrixOf<double> projected;  // capacity x capacity
+  Eigen::VectorXd next;        // n, unit, orthogonal to the basis: the next column
+  double coupling = 0;         // |A v - V V^T A v| of the last column v, which points along `next`
   Index size = 0;
 };
 
@@ -111,17 +113,17 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     detail::reject(name, "tolerance is ", options.tolerance, ", expected a finite number >= 0");
   if (options.max_products < 0)
     detail::reject(name, "max_products is ", options.max_products, ", expected at least 0");
-  Index capacity = std::min(n, 2 * k + 20);
-  const Index largest = std::min(n, std::max<Index>(320, 2 * capacity));
+  Index capacity = (std::min)(n, 2 * k + 20);
+  const Index largest = (std::min)(n, std::max<Index>(320, 2 * capacity));
   const Index budget = options.max_products > 0 ? options.max_products : 40 * capacity;
-  const double roundoff = 8 * std::sqrt(static_cast<double>(n)) * detail::unit_roundoff<Op>;
+  const double roundoff = detail::step_error(op);
   Eigenpairs result;
   result.vectors.resize(n, k);
   result.converged = k == 0;
   if (k == 0) return result;
 
-  detail::RitzSpace space{Eigen::MatrixXd(n, capacity), Eigen::MatrixXd::Zero(capacity, capacity),
-                          detail::random_unit_vector(Eigen::MatrixXd(n, 0), generator)};
+  detail::RitzSpace space{MatrixOf<double>(n, capacity), MatrixOf<double>::Zero(capacity, capacity),
+                          detail::random_unit_vector(MatrixOf<double>(n, 0), generator)};
   Eigen::VectorXd checked;  // the values that the last pass from a new direction started with
   double norm = 0;          // the largest |Ritz value| so far
   for (;;) {
@@ -134,7 +136,7 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
       space.projected.col(j).head(space.size) = column;
       space.projected.row(j).head(space.size) = column.transpose();
       space.coupling = space.next.stableNorm();
-      norm = std::max(norm, column.stableNorm());
+      norm = (std::max)(norm, column.stableNorm());
       if (space.size == n) {
         space.coupling = 0;
       } else if (space.coupling <= roundoff * norm) {  // invariant: what is missing lies elsewhere
@@ -145,17 +147,18 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
       }
     }
     const int exponent = detail::exponent_of(norm);
-    Eigen::MatrixXd projected = space.projected;
+    MatrixOf<double> projected = space.projected;
     detail::multiply_by_power_of_two(projected, -exponent);
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz(projected);
+    const Eigen::SelfAdjointEigenSolver<MatrixOf<double>> ritz(projected);
     Eigen::VectorXd values = ritz.eigenvalues();
     detail::multiply_by_power_of_two(values, exponent);
-    norm = std::max(norm, values.cwiseAbs().maxCoeff());
+    norm = (std::max)(norm, values.cwiseAbs().maxCoeff());
 
-    const Index keep = std::min(k + (capacity - k) / 2, capacity - 1);
-    const auto order = detail::extreme_indices(values, options.extreme, std::max(k, keep));
+    const Index keep = (std::min)(k + (capacity - k) / 2, capacity - 1);
+    const auto order = detail::extreme_indices(values, options.extreme, (std::max)(k, keep));
     const auto wanted = Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(order.data(), k);
-    const double allowed = std::max(options.tolerance, roundoff) * norm;
+    const auto every = Eigen::seqN(0, capacity);
+    const double allowed = (std::max)(options.tolerance, roundoff) * norm;
     const Eigen::VectorXd residuals =
         space.coupling * ritz.eigenvectors().row(capacity - 1)(wanted).cwiseAbs();
     const bool reached = residuals.maxCoeff() <= allowed;
@@ -164,13 +167,13 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     const Index kept = reached ? k : keep;  // by a restart
     if ((reached && confirmed) || result.products + capacity - kept + k > budget) {
       result.values = values(wanted);
-      result.vectors.noalias() = space.basis * ritz.eigenvectors()(Eigen::all, wanted);
+      result.vectors.noalias() = space.basis * ritz.eigenvectors()(every, wanted);
       break;
     }
     if (!reached && capacity < largest && result.products >= 4 * capacity) {
-      const Index grown = std::min({largest, 2 * capacity, budget - result.products - k + capacity});
+      const Index grown = (std::min)({largest, 2 * capacity, budget - result.products - k + capacity});
       space.basis.conservativeResize(Eigen::NoChange, grown);
-      space.projected.conservativeResizeLike(Eigen::MatrixXd::Zero(grown, grown));
+      space.projected.conservativeResizeLike(MatrixOf<double>::Zero(grown, grown));
       capacity = grown;
       continue;
     }
@@ -178,7 +181,7 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     // and the direction in which the space was growing
     checked = reached ? Eigen::VectorXd(values(wanted)) : Eigen::VectorXd();
     const auto chosen = Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(order.data(), kept);
-    space.basis.leftCols(kept) = (space.basis * ritz.eigenvectors()(Eigen::all, chosen)).eval();
+    space.basis.leftCols(kept) = (space.basis * ritz.eigenvectors()(every, chosen)).eval();
     space.projected.setZero();
     space.projected.diagonal().head(kept) = values(chosen);
     space.size = kept;
@@ -196,7 +199,7 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     result.residuals[i] = (product - result.values[i] * result.vectors.col(i)).stableNorm();
   }
   result.products += k;
-  result.converged = result.residuals.maxCoeff() <= 2 * std::max(options.tolerance, roundoff) * norm;
+  result.converged = result.residuals.maxCoeff() <= 2 * (std::max)(options.tolerance, roundoff) * norm;
   return result;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <concepts>
 #include <sagitta/detail/check.hpp>
 #include <type_traits>
@@ -44,8 +46,8 @@ class MatrixView {
   // the same as an Eigen expression
   auto matrix() const {
     using Stride = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
-    return Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>, 0, Stride>(
-        data_, rows_, cols_, Stride(col_stride_, row_stride_));
+    return Eigen::Map<const MatrixOf<Scalar>, 0, Stride>(data_, rows_, cols_,
+                                                         Stride(col_stride_, row_stride_));
   }
 
  private:

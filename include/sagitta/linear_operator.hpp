@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
+#include <cmath>
 #include <concepts>
 #include <sagitta/detail/check.hpp>
 #include <type_traits>
@@ -14,7 +17,10 @@ namespace sagitta {
 //   Scalar:              float or double
 //   rows(), cols():      n, both the same
 //   perform_op(in, out): out = A in; in and out are arrays of n numbers that do not overlap
-// The algorithms call a const operator from one thread, and take its word that A is symmetric.
+// An operator may also say how precise its products are, where Scalar alone does not tell (arithmetic in
+// float behind arrays of double, finite differences):
+//   product_error():     double, a bound on |y - A x| / (|A| |x|) in 2-norms, y being the computed A x
+// The algorithms call a const operator from one thread, and take its word that A is symmetric, and for this.
 template <class T>
 concept SymmetricOperator = requires(const T& op, const typename T::Scalar* in, typename T::Scalar* out) {
   requires std::same_as<typename T::Scalar, float> || std::same_as<typename T::Scalar, double>;
@@ -22,6 +28,25 @@ concept SymmetricOperator = requires(const T& op, const typename T::Scalar* in, 
   { op.cols() } -> std::convertible_to<Index>;
   op.perform_op(in, out);
 };
+
+// The relative error of a product of op, as above, with a vector of doubles: what op states, if it does, else
+// 8 sqrt(n) roundings of its Scalar. Certificates, tolerances and what counts as zero go by it. Throws
+// std::invalid_argument for a statement that is not a finite number >= 0.
+template <SymmetricOperator Op>
+double product_error(const Op& op) {
+  constexpr auto rounding = static_cast<double>(std::numeric_limits<typename Op::Scalar>::epsilon());
+  if constexpr (requires {
+                  { op.product_error() } -> std::convertible_to<double>;
+                }) {
+    const auto stated = static_cast<double>(op.product_error());
+    if (!detail::is_finite(stated) || stated < 0)
+      detail::reject("product_error", "op states ", stated, ", expected a finite number >= 0");
+    return std::same_as<typename Op::Scalar, double> ? stated
+                                                     : stated + rounding;  // the vector is rounded too
+  } else {
+    return 8 * std::sqrt(static_cast<double>(op.rows())) * rounding;
+  }
+}
 
 // A symmetric matrix in memory as an operator; it owns a copy.
 //   A: n x n, float or double, any Eigen expression; only its lower triangle is read
@@ -49,7 +74,7 @@ class DenseOperator {
   }
 
  private:
-  using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+  using Matrix = MatrixOf<Scalar>;
   using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
   Matrix matrix_;  // its strict upper triangle is zero
 };
@@ -61,18 +86,25 @@ DenseOperator(const Eigen::MatrixBase<Derived>&) -> DenseOperator<typename Deriv
 //   size: n >= 0
 //   multiply(in, out): out = A in, called with Eigen::Map<const Eigen::VectorXd> and Eigen::Map
 //     <Eigen::VectorXd> of n elements; kept by value. As safe from several threads as it is.
-// Throws std::invalid_argument for a negative size.
+//   error: of a product, as above, where it is not computed in double
+// Throws std::invalid_argument for a negative size, and an error that is not a finite number >= 0.
 template <class Function>
 class FunctionOperator {
  public:
   using Scalar = double;
 
-  FunctionOperator(Index size, Function multiply) : size_(size), multiply_(std::move(multiply)) {
+  FunctionOperator(Index size, Function multiply)
+      : FunctionOperator(size, std::move(multiply), 8 * std::sqrt(static_cast<double>(size)) * epsilon) {}
+  FunctionOperator(Index size, Function multiply, double error)
+      : size_(size), error_(error), multiply_(std::move(multiply)) {
     if (size < 0) detail::reject("FunctionOperator", "size is ", size, ", expected a number >= 0");
+    if (!detail::is_finite(error) || error < 0)
+      detail::reject("FunctionOperator", "error is ", error, ", expected a finite number >= 0");
   }
 
   Index rows() const { return size_; }
   Index cols() const { return size_; }
+  double product_error() const { return error_; }
   void perform_op(const double* in, double* out) const {
     const Eigen::Map<const Eigen::VectorXd> from(in, size_);
     Eigen::Map<Eigen::VectorXd> to(out, size_);
@@ -81,6 +113,7 @@ class FunctionOperator {
 
  private:
   Index size_;
+  double error_;
   Function multiply_;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <cmath>
 #include <sagitta/detail/scaling.hpp>
 #include <utility>
@@ -54,7 +56,7 @@ double sum_of_blocks(Index outer_size, Index inner_size, double scale, Load load
   };
   for (Index outer = 0; outer < outer_size; ++outer)
     for (Index first = 0; first < inner_size;) {
-      const Index n = std::min(summed_at_once - filled, inner_size - first);
+      const Index n = (std::min)(summed_at_once - filled, inner_size - first);
       load(outer, first, n, buffer + filled);
       first += n;
       filled += n;
@@ -74,7 +76,7 @@ double blocked_sum(const Eigen::DenseBase<Derived>& A, double scale, Term term) 
       double sum = 0;
       for (Index first = 0; first < inner_size; first += summed_at_once)
         sum += term(Eigen::Map<const Eigen::ArrayXd>(A.derived().data() + first,
-                                                     std::min(summed_at_once, inner_size - first)));
+                                                     (std::min)(summed_at_once, inner_size - first)));
       return sum;
     }
   }
@@ -85,7 +87,7 @@ double blocked_sum(const Eigen::DenseBase<Derived>& A, double scale, Term term) 
 }
 
 template <class A, class B>
-Eigen::MatrixXd difference(const Eigen::DenseBase<A>& a, const Eigen::DenseBase<B>& b) {
+MatrixOf<double> difference(const Eigen::DenseBase<A>& a, const Eigen::DenseBase<B>& b) {
   return a.derived().template cast<double>().matrix() - b.derived().template cast<double>().matrix();
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <sagitta/effective_rank.hpp>
 #include <sagitta/lanczos.hpp>
 
@@ -17,7 +19,7 @@ struct PartialSpectrum {
   Index n, m;
   double trace, frobenius;                 // of A
   Eigen::VectorXd diagonal, off_diagonal;  // of T; the last of the m off-diagonal elements is |residual|
-  double roundoff;                         // of op: its products are right to about sqrt(n) roundoff |A|
+  double error;                            // of op's products, relative to |A|
 };
 
 // The bracket of the rank at threshold t that follows. Sums of the j largest eigenvalues lambda of A:
@@ -35,19 +37,19 @@ EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
   if (m > 0) theta = ritz_values(known.diagonal, known.off_diagonal, 0).values;
   std::sort(theta.begin(), theta.end(), std::greater<>());
 
-  const double norm = m > 0 ? std::min(known.frobenius, std::max(theta[0], 0.0) + beta) : known.frobenius;
-  const double delta = 8 * std::sqrt(size) * known.roundoff * norm;      // of one eigenvalue
+  const double norm = m > 0 ? (std::min)(known.frobenius, (std::max)(theta[0], 0.0) + beta) : known.frobenius;
+  const double delta = known.error * norm;                               // of one eigenvalue
   const double slack = 8 * size * epsilon * known.trace + size * delta;  // of a sum
   const double captured = m > 0 ? known.diagonal.sum() : 0;
-  const double missing = std::max(known.trace - captured, 0.0);          // tr C
+  const double missing = (std::max)(known.trace - captured, 0.0);        // tr C
   double squares = known.frobenius * known.frobenius - 2 * beta * beta;  // |C|_F^2
   if (m > 0) squares -= known.diagonal.squaredNorm() + 2 * known.off_diagonal.head(m - 1).squaredNorm();
-  squares = std::max(squares, 0.0) + 16 * size * epsilon * known.frobenius * known.frobenius +
+  squares = (std::max)(squares, 0.0) + 16 * size * epsilon * known.frobenius * known.frobenius +
             2 * known.frobenius * static_cast<double>(m) * delta;
   double c = 0;
   if (m < n) {
-    const double spread = std::max(squares - missing * missing / rest, 0.0);
-    c = std::min(
+    const double spread = (std::max)(squares - missing * missing / rest, 0.0);
+    c = (std::min)(
         {missing + slack, std::sqrt(squares),
          (missing + slack) / rest + std::sqrt((rest - 1) / rest * (spread + 2 * missing * slack / rest))});
   }
@@ -55,7 +57,7 @@ EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
   const double target = threshold * known.trace;
   EffectiveRank result{.max_rank = n};
   // at least: j is excluded while its largest possible sum does not exceed the target
-  const double share = std::max(target - slack, 0.0) / known.frobenius;
+  const double share = (std::max)(target - slack, 0.0) / known.frobenius;
   result.lower = std::clamp<Index>(static_cast<Index>(std::floor(share * share * (1 - 8 * epsilon))), 1, n);
   double sum = 0;
   Index first = 0;  // where the sums of T exceed the target
@@ -75,13 +77,13 @@ EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
   for (Index j = 0; j < m; ++j) {
     const auto count = static_cast<double>(j + 1);
     above += theta[j];
-    double bound = above + std::min({missing, std::sqrt(count * squares), count * c});
+    double bound = above + (std::min)({missing, std::sqrt(count * squares), count * c});
     if (sigma < std::numeric_limits<double>::infinity()) {
-      inertia += std::max(shifted[j], sigma);
-      bound = std::min(bound, inertia);
+      inertia += (std::max)(shifted[j], sigma);
+      bound = (std::min)(bound, inertia);
     }
     if (bound - target > -slack) break;
-    result.lower = std::max(result.lower, std::min(n, j + 2));
+    result.lower = (std::max)(result.lower, (std::min)(n, j + 2));
   }
   // at most: j is reached when its smallest possible sum exceeds the target
   double below = 0;
@@ -93,9 +95,9 @@ EffectiveRank certificate(const PartialSpectrum& known, double threshold) {
     result.upper = n;
     const double steps =
         missing > slack && m < n ? rest * (target + slack - below) / (missing - slack) : rest;
-    if (steps < rest) result.upper = std::min(n, m + static_cast<Index>(std::floor(steps)) + 1);
+    if (steps < rest) result.upper = (std::min)(n, m + static_cast<Index>(std::floor(steps)) + 1);
   }
-  result.lower = std::min(result.lower, result.upper);
+  result.lower = (std::min)(result.lower, result.upper);
   result.rank = first > 0 ? std::clamp(first, result.lower, result.upper) : result.upper;
   return result;
 }
@@ -132,9 +134,9 @@ EffectiveRank partial_effective_rank(const Op& op, double trace, double frobeniu
 
   const int exponent = detail::exponent_of(trace);
   detail::PartialSpectrum known{n,  0,  std::ldexp(trace, -exponent), std::ldexp(frobenius, -exponent),
-                                {}, {}, detail::unit_roundoff<Op>};
+                                {}, {}, detail::step_error(op)};
   EffectiveRank result = detail::certificate(known, threshold);
-  Index steps = std::min(n, max_steps);
+  Index steps = (std::min)(n, max_steps);
   if (max_steps == 0) steps = 16 * result.lower < n ? n / 5 : 0;
   if (steps == 0 || result.certified()) return result;
 
@@ -155,8 +157,8 @@ EffectiveRank partial_effective_rank(const Op& op, double trace, double frobeniu
       detail::reject(name, "op has an eigenvalue of at most ", std::ldexp(lowest, exponent),
                      ", expected a positive semidefinite operator");
     const EffectiveRank now = detail::certificate(known, threshold);
-    result.lower = std::max(result.lower, now.lower);
-    result.upper = std::max(result.lower, std::min(result.upper, now.upper));
+    result.lower = (std::max)(result.lower, now.lower);
+    result.upper = (std::max)(result.lower, (std::min)(result.upper, now.upper));
     result.rank = std::clamp(now.rank, result.lower, result.upper);
     if (m == n) break;
   }
@@ -175,7 +177,7 @@ EffectiveRank partial_effective_rank(const Eigen::MatrixBase<Derived>& K, double
   constexpr const char* name = "partial_effective_rank";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
-  const Eigen::MatrixXd lower = detail::scaled(K, name, "K", true).matrix;
+  const MatrixOf<double> lower = detail::scaled(K, name, "K", true).matrix;
   const double trace = lower.trace();
   const double frobenius = std::sqrt(2 * lower.squaredNorm() - lower.diagonal().squaredNorm());
   if (trace > 0 && threshold < 1 && frobenius <= trace * (1 + 1e-6)) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <Eigen/Eigenvalues>
 #include <cmath>
 #include <sagitta/detail/inverse_iteration.hpp>
@@ -150,7 +152,7 @@ class L2InitPenalty {
   }
 
  private:
-  Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> initial_;
+  MatrixOf<Scalar> initial_;
 };
 template <class Theta>
 L2InitPenalty(const Eigen::DenseBase<Theta>&) -> L2InitPenalty<typename Theta::Scalar>;
@@ -260,10 +262,10 @@ class FeatureRankPenalty {
 
  private:
   struct Scratch {
-    Eigen::MatrixXd features, gradient;
-    int exponent = 0;                                      // of the scaling of features
-    Eigen::Tridiagonalization<Eigen::MatrixXd> reduction;  // of the smaller Gram matrix, Q T Q^T
-    double smallest = 0, largest = 0;                      // eigenvalues of it
+    MatrixOf<double> features, gradient;
+    int exponent = 0;                                       // of the scaling of features
+    Eigen::Tridiagonalization<MatrixOf<double>> reduction;  // of the smaller Gram matrix, Q T Q^T
+    double smallest = 0, largest = 0;                       // eigenvalues of it
   };
 
   template <class Features>
@@ -271,7 +273,7 @@ class FeatureRankPenalty {
     detail::Scaled scaled = detail::scaled(features, "FeatureRankPenalty", "features");
     scratch.features.swap(scaled.matrix);
     scratch.exponent = scaled.exponent;
-    const Eigen::MatrixXd& phi = scratch.features;
+    const MatrixOf<double>& phi = scratch.features;
     if (phi.size() == 0) return 0;
     const bool wide = phi.rows() < phi.cols();
     scratch.reduction.compute(wide ? detail::row_gram(phi) : detail::row_gram(phi.transpose()));
@@ -279,7 +281,7 @@ class FeatureRankPenalty {
     if (!detail::diagonalize(T)) return std::numeric_limits<double>::quiet_NaN();
     scratch.smallest = T.diagonal.minCoeff();
     scratch.largest = T.diagonal.maxCoeff();
-    const double last = wide ? 0 : std::max(scratch.smallest, 0.0);
+    const double last = wide ? 0 : (std::max)(scratch.smallest, 0.0);
     return std::ldexp(scratch.largest - last, 2 * scratch.exponent);
   }
   static detail::Tridiagonal tridiagonal(const Scratch& scratch) {
@@ -288,8 +290,8 @@ class FeatureRankPenalty {
   template <class Features>
   double slope(const Eigen::MatrixBase<Features>& features) {
     const double result = decompose(features, scratch_);
-    const Eigen::MatrixXd& phi = scratch_.features;
-    Eigen::MatrixXd& gradient = scratch_.gradient;
+    const MatrixOf<double>& phi = scratch_.features;
+    MatrixOf<double>& gradient = scratch_.gradient;
     gradient.setZero(phi.rows(), phi.cols());
     if (phi.size() == 0 || !detail::is_finite(result)) return result;
     const detail::Tridiagonal T = tridiagonal(scratch_);

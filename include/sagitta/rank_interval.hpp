@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <numbers>
 #include <sagitta/detail/random.hpp>
 #include <sagitta/effective_rank.hpp>
@@ -58,7 +60,7 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
     detail::reject(name, "level is ", level, ", expected a number above 0 and below 1");
   if (replicates < 2) detail::reject(name, "replicates is ", replicates, ", expected at least 2");
   const Index M = K.rows();
-  Eigen::MatrixXd full = detail::scaled(K, name, "K", true).matrix;
+  MatrixOf<double> full = detail::scaled(K, name, "K", true).matrix;
   const Index rank = symmetric_effective_rank(full, threshold).rank;
   if (rank == 0) return {};
   if (M < 8) return {rank, 1, M};
@@ -73,7 +75,7 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
       for (Index i = 0; i < m; ++i) {  // the first m of a shuffled order
         const auto other = i + static_cast<Index>(detail::uniform(generator) * static_cast<double>(M - i));
         std::swap(order[static_cast<std::size_t>(i)],
-                  order[static_cast<std::size_t>(std::min(other, M - 1))]);
+                  order[static_cast<std::size_t>((std::min)(other, M - 1))]);
       }
       const auto chosen = Eigen::Map<const Eigen::Array<Index, Eigen::Dynamic, 1>>(order.data(), m);
       const auto value = static_cast<double>(symmetric_effective_rank(full(chosen, chosen), threshold).rank);
@@ -84,10 +86,10 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
                all = static_cast<double>(M);
     variance += (squares - sum * sum / count) / (count - 1) * all / (of * (1 - of / all)) / 3;
   }
-  const double half = detail::normal_bound(level) * std::sqrt(2 * std::max(variance, 0.0));
+  const double half = detail::normal_bound(level) * std::sqrt(2 * (std::max)(variance, 0.0));
   const auto centre = static_cast<double>(rank);
   return {rank, std::max<Index>(1, static_cast<Index>(std::floor(centre - half))),
-          std::min(M, static_cast<Index>(std::ceil(centre + half)))};
+          (std::min)(M, static_cast<Index>(std::ceil(centre + half)))};
 }
 
 }  // namespace sagitta

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 // The core in one include: Eigen and the standard library, nothing else.
 #include <sagitta/effective_rank.hpp>
 #include <sagitta/estimated_trace.hpp>
@@ -17,4 +19,5 @@
 #include <sagitta/rank_interval.hpp>
 #include <sagitta/spectral_density.hpp>
 #include <sagitta/spectrum.hpp>
+#include <sagitta/types.hpp>
 #include <sagitta/version.hpp>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <numeric>
 #include <sagitta/effective_rank.hpp>
 #include <sagitta/lanczos.hpp>
@@ -117,7 +119,7 @@ Quadrature spectrum_rule(const LanczosProcess& process, Index m) {
     if (first > 0 && last - first == 1 && process.off_diagonal[last - 1] != 0) break;
     const EstimatedRule rule = block_rule(process, first, last, scale);
     const double share = 1 - static_cast<double>(first) / n;
-    const double precision = 1 / std::max(rule.variance * share * share, epsilon * epsilon);
+    const double precision = 1 / (std::max)(rule.variance * share * share, epsilon * epsilon);
     all.nodes.segment(first, last - first) = rule.nodes;
     all.weights.head(first).array() += precision / n;
     all.weights.segment(first, last - first) += precision * share * rule.weights;

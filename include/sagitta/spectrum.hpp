@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sagitta/detail/language.hpp>
+
 #include <algorithm>
 #include <functional>
 #include <sagitta/detail/bidiagonal.hpp>
@@ -30,7 +32,7 @@ Spectrum symmetric_spectrum(Tridiagonal T) {
 }
 
 template <class = void>
-Spectrum singular_spectrum(const Eigen::MatrixXd& A) {
+Spectrum singular_spectrum(const MatrixOf<double>& A) {
   bool converged = true;
   Eigen::VectorXd values = A.rows() >= A.cols() ? tall_singular_values(A, converged)
                                                 : tall_singular_values(A.transpose(), converged);

@@ -37,10 +37,10 @@ class SymmetricTiles {
     constexpr Index block = SymmetricBlocks::block;
     for (Index J = 0; J < count_; ++J)
       for (Index I = J; I < count_; ++I) {
-        Eigen::Map<Eigen::MatrixXd> to(at(I, J), tile, tile);
+        Eigen::Map<MatrixOf<double>> to(at(I, J), tile, tile);
         to.setZero();
-        const Index rows = std::min(tile, A.padded() - I * tile),
-                    cols = std::min(tile, A.padded() - J * tile);
+        const Index rows = (std::min)(tile, A.padded() - I * tile),
+                    cols = (std::min)(tile, A.padded() - J * tile);
         for (Index j = 0; j < cols; ++j) {
           const Index from = I == J ? j / block * block : 0;  // what lies above is not stored
           to.col(j).segment(from, rows - from) =
@@ -63,7 +63,7 @@ class SymmetricTiles {
 
 // N x width, one row after the other
 using TallRows = Eigen::Matrix<double, Eigen::Dynamic, Band::width, Eigen::RowMajor>;
-using SmallSquare = Eigen::Matrix<double, Band::width, Band::width>;
+using SmallSquare = MatrixOf<double, Band::width, Band::width>;
 
 // Householder's QR of the rows `first` and below of X, N x width by rows, in place: X becomes V, the factor R
 // (width x width, upper triangular) is returned. The reflections are I - v v^T, v = 0 where nothing is to be
@@ -97,11 +97,11 @@ SmallSquare qr_by_rows(TallRows& X, Index first) {
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a) w[a] = load(factor + a * double_lanes);
     std::fill(product, product + width, 0.0);
-    const Index next = std::min(k + 1, width - 1);
+    const Index next = (std::min)(k + 1, width - 1);
     for (Index start = head; start < N; start += piece) {  // sums in pieces, as in add_product
 #pragma GCC unroll 3
       for (Index a = 0; a < packets; ++a) g[a] = broadcast(0);
-      for (Index i = start; i < std::min(start + piece, N); ++i) {
+      for (Index i = start; i < (std::min)(start + piece, N); ++i) {
         double* x = row(i);
         const double v = k < 0 ? 0 : scale * (i == head ? x[k] - beta : x[k]);
         const DoublePacket minus_v = broadcast(-v);
@@ -119,7 +119,7 @@ SmallSquare qr_by_rows(TallRows& X, Index first) {
       }
 #pragma GCC unroll 3
       for (Index a = 0; a < packets; ++a)
-        store(product + a * double_lanes, Eigen::internal::padd(load(product + a * double_lanes), g[a]));
+        store(product + a * double_lanes, add(load(product + a * double_lanes), g[a]));
     }
     if (k >= 0) {
       double* at_head = row(head);
@@ -138,7 +138,7 @@ void add_inner_products(const TallRows& X, const TallRows& Y, Index first, Small
   constexpr Index width = Band::width, piece = 128;
   for (; first < X.rows(); first += piece)
     add_product(C.data(), width, X.data() + first * width, width, Y.data() + first * width, width, 1, width,
-                width, std::min(piece, X.rows() - first));
+                width, (std::min)(piece, X.rows() - first));
 }
 
 // Y += X C over the rows from `first` on; X.rows() - first is a multiple of 8
@@ -187,7 +187,7 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
   // the update that waits, A += left right^T: left = [V W] in tiles in columns, right = -[W V] in rows
   Eigen::VectorXd left(N * tile), right(N * tile);
   bool waiting = false;
-  Team team(std::min(threads, groups));
+  Team team((std::min)(threads, groups));
   for (Index c = 0; c < n; c += width) {
     const Index next = c + width, first_row = c / tile * tile;
     const auto fetch_panel = [&](Index I) {
@@ -197,7 +197,7 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
       if (waiting)
         add_product(columns, tile, left.data() + I * area, tile, right.data() + c * tile, 1, tile, tile,
                     width, tile);
-      V.middleRows(I * tile, tile) = Eigen::Map<const Eigen::Matrix<double, tile, width>>(columns);
+      V.middleRows(I * tile, tile) = Eigen::Map<const MatrixOf<double, tile, width>>(columns);
     };
     for (Index I = c / tile; I < count; ++I) fetch_panel(I);
     for (Index j = 0; j < width; ++j)
@@ -213,7 +213,7 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
     for (Index strip = first / wide; strip * wide < count; ++strip) {
       Index* const least = std::min_element(tiles_of, tiles_of + groups);
       group_of[static_cast<std::size_t>(strip)] = least - tiles_of;
-      const Index from = std::max(first, strip * wide), to = std::min(count, (strip + 1) * wide);
+      const Index from = (std::max)(first, strip * wide), to = (std::min)(count, (strip + 1) * wide);
       *least += (to - from) * (2 * count - from - to + 1) / 2;
     }
     team.run(groups, [&](Index group) {
@@ -221,9 +221,9 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
       Y.bottomRows(N - first * tile).setZero();
       for (Index strip = first / wide; strip * wide < count; ++strip) {
         if (group_of[static_cast<std::size_t>(strip)] != group) continue;
-        const Index first_J = std::max(first, strip * wide);
+        const Index first_J = (std::max)(first, strip * wide);
         for (Index I = first_J; I < count; ++I) {
-          const Index last_J = std::min(I, strip * wide + wide - 1);
+          const Index last_J = (std::min)(I, strip * wide + wide - 1);
           for (Index J = first_J; J <= last_J; ++J) {
             double* a = tiles.at(I, J);
             const double* following = J < last_J      ? tiles.at(I, J + 1)
@@ -253,7 +253,7 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
     add_combinations(V, T.transpose().lazyProduct(M) * -0.5, next, W);
 
     for (Index I = next / tile; I < count; ++I) {
-      Eigen::Map<Eigen::MatrixXd> to_left(left.data() + I * area, tile, tile),
+      Eigen::Map<MatrixOf<double>> to_left(left.data() + I * area, tile, tile),
           to_right(right.data() + I * area, tile, tile);  // in rows: its transpose
       to_left << V.middleRows(I * tile, tile), W.middleRows(I * tile, tile);
       to_right << -W.middleRows(I * tile, tile).transpose(), -V.middleRows(I * tile, tile).transpose();

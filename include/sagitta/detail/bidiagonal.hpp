@@ -13,19 +13,19 @@ namespace sagitta::detail {
 // a few columns, whose reflections Q = I - V T V^T are applied to the others together (Q^T C = C - V T^T V^T
 // C). 2 m n^2 operations.
 template <class Derived>
-Eigen::MatrixXd triangular_factor(const Eigen::MatrixBase<Derived>& A) {
+MatrixOf<double> triangular_factor(const Eigen::MatrixBase<Derived>& A) {
   constexpr Index width = Band::width;
   const Index m = A.rows(), n = A.cols(), N = (m + 7) / 8 * 8;
   std::vector<TallRows> panels;
   for (Index first = 0; first < n; first += width) {
-    const Index count = std::min(width, n - first);
+    const Index count = (std::min)(width, n - first);
     panels.emplace_back(TallRows::Zero(N, width));
     panels.back().topLeftCorner(m, count) = A.middleCols(first, count);
   }
-  Eigen::MatrixXd R = Eigen::MatrixXd::Zero(n, n);
+  MatrixOf<double> R = MatrixOf<double>::Zero(n, n);
   for (std::size_t p = 0; p < panels.size(); ++p) {
     TallRows& V = panels[p];
-    const Index first = static_cast<Index>(p) * width, count = std::min(width, n - first);
+    const Index first = static_cast<Index>(p) * width, count = (std::min)(width, n - first);
     R.block(0, first, first, count) = V.topLeftCorner(first, count);
     R.block(first, first, count, count) = qr_by_rows(V, first).topLeftCorner(count, count);
     if (p + 1 == panels.size()) break;
@@ -62,14 +62,14 @@ double reflect(Vector&& x) {
 // each is at most value_error(n, sigma_1). About 2 m n^2 + 8/3 n^3 operations. `converged` becomes false
 // where the iteration failed.
 template <class = void>
-Eigen::VectorXd tall_singular_values(Eigen::MatrixXd A, bool& converged) {
+Eigen::VectorXd tall_singular_values(MatrixOf<double> A, bool& converged) {
   const Index n = A.cols();
   const Index block = std::max<Index>(4 * n, 256);
   while (A.rows() > block) {
-    Eigen::MatrixXd factors((A.rows() + block - 1) / block * n, n);
+    MatrixOf<double> factors((A.rows() + block - 1) / block * n, n);
     Index filled = 0;
     for (Index first = 0; first < A.rows(); first += block) {
-      const Index rows = std::min(block, A.rows() - first), kept = std::min(rows, n);
+      const Index rows = (std::min)(block, A.rows() - first), kept = (std::min)(rows, n);
       if (rows < n)
         factors.middleRows(filled, kept) = A.middleRows(first, rows);
       else

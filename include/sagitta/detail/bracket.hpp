@@ -2,32 +2,14 @@
 
 #include <sagitta/detail/tridiagonal.hpp>
 
-namespace sagitta {
-
-// How many directions hold more than a share `threshold` of a spectrum (the paper, section 4):
-//   erank = min { j : (sigma_1 + ... + sigma_j) / (sigma_1 + ... + sigma_n) > threshold }, sigma descending.
-// The comparison is strict, and an exact tie does not exceed: the identity of size 100 has rank 100 at 0.99.
-struct EffectiveRank {
-  Index rank = 0;      // smallest j whose leading sum exceeds threshold * total; 0 for a zero or empty matrix
-  Index lower = 0;     // rounding (and a stated input error) cannot exclude a true rank
-  Index upper = 0;     //   from lower to upper
-  Index max_rank = 0;  // the largest rank that the matrix allows
-
-  bool certified() const { return lower == upper; }
-  // rank / max_rank, the paper's "effective rank divided by the maximum rank"; 0 where max_rank is 0
-  double relative() const {
-    return max_rank == 0 ? 0 : static_cast<double>(rank) / static_cast<double>(max_rank);
-  }
-};
-
-namespace detail {
+namespace sagitta::detail {
 
 struct RankBounds {
   Index lower = 0, upper = 0;
 };
 
 struct SumBounds {
-  double low = 0, high = std::numeric_limits<double>::max();  // finite: -ffast-math knows no infinity
+  double low = 0, high = (std::numeric_limits<double>::max)();  // finite: -ffast-math knows no infinity
 };
 
 // The smallest and the largest rank that values have of which low[i] <= value_i <= high[i] is known
@@ -57,10 +39,10 @@ RankBounds rank_bounds(const Eigen::VectorXd& low, const Eigen::VectorXd& high, 
   for (Index j = 0; j < n && bounds.upper == 0; ++j) {
     head_low += low[j];
     head_high += high[j];
-    const double most = std::min((1 - threshold) * head_high - threshold * rest_low[j],
-                                 (1 - threshold) * sum.high - rest_low[j]),
-                 least = std::max((1 - threshold) * head_low - threshold * rest_high[j],
-                                  (1 - threshold) * sum.low - rest_high[j]);
+    const double most = (std::min)((1 - threshold) * head_high - threshold * rest_low[j],
+                                   (1 - threshold) * sum.high - rest_low[j]),
+                 least = (std::max)((1 - threshold) * head_low - threshold * rest_high[j],
+                                    (1 - threshold) * sum.low - rest_high[j]);
     if (bounds.lower == 0 && most > -tau) bounds.lower = j + 1;
     if (least > tau) bounds.upper = j + 1;
   }
@@ -81,7 +63,7 @@ EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::VectorX
   const double total = values.sum();
   const bool may_be_zero = n == 0 || values[0] <= errors[0];
   const auto above_rounding = [&](Index i) {
-    return values[i] > std::max(errors[i], sum_noise(n) * values[0]);
+    return values[i] > (std::max)(errors[i], sum_noise(n) * values[0]);
   };
 
   if (threshold == 1) {
@@ -100,7 +82,7 @@ EffectiveRank bracketed_rank(const Eigen::VectorXd& values, const Eigen::VectorX
     result.upper = bounds.upper;
     if (result.rank == 0) {  // next to threshold 1 every margin can drown in tau: counted as at 1
       while (result.rank < n && above_rounding(result.rank)) ++result.rank;
-      result.lower = std::min(result.lower, result.rank);
+      result.lower = (std::min)(result.lower, result.rank);
     }
   }
   if (result.upper == 0 && n > 0 && values[0] + errors[0] > 0) result.upper = n;
@@ -113,5 +95,4 @@ EffectiveRank bracketed_rank(const Eigen::VectorXd& values, double error, double
   return bracketed_rank(values, Eigen::VectorXd::Constant(values.size(), error), threshold, max_rank);
 }
 
-}  // namespace detail
-}  // namespace sagitta
+}  // namespace sagitta::detail

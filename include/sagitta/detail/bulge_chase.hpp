@@ -62,7 +62,7 @@ void reflect_both_sides(double* block, const BandVector& v) {
   DoublePacket dot = broadcast(0);
 #pragma GCC unroll 3
   for (Index a = 0; a < packets; ++a) {
-    q[a] = Eigen::internal::padd(q[a], load(mirrored.values + a * double_lanes));
+    q[a] = add(q[a], load(mirrored.values + a * double_lanes));
     dot = multiply_add(q[a], reflection[a], dot);
   }
   const DoublePacket minus_half = broadcast(sum(dot) * -0.5);
@@ -77,7 +77,7 @@ void reflect_both_sides(double* block, const BandVector& v) {
 #pragma GCC unroll 3
     for (Index a = 0; a < packets; ++a) {
       const DoublePacket below = load_unaligned(steps.data() + width - c + a * double_lanes);
-      const DoublePacket change = multiply_add(reflection[a], w_c, Eigen::internal::pmul(q[a], v_c));
+      const DoublePacket change = multiply_add(reflection[a], w_c, multiply(q[a], v_c));
       store_unaligned(column + a * double_lanes,
                       multiply_add(change, below, load_unaligned(column + a * double_lanes)));
     }

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
+#include <sagitta/types.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <type_traits>
@@ -12,11 +12,7 @@
 
 // Argument checks. They look at the bits of floating-point numbers, so that they also see NaN and infinity
 // where a user compiles with -ffast-math and the compiler may assume that there are none.
-namespace sagitta {
-
-using Index = Eigen::Index;
-
-namespace detail {
+namespace sagitta::detail {
 
 // Throws std::invalid_argument with the message "function: part part ...".
 template <class... Parts>
@@ -92,10 +88,10 @@ typename Derived::Scalar largest_magnitude(const Eigen::DenseBase<Derived>& A, c
   bool finite = true;
   const auto look = [&](const Scalar* values, Index n) {
     for (Index first = 0; first < n && finite; first += block) {
-      const Index count = std::min(block, n - first);
+      const Index count = (std::min)(block, n - first);
       finite = all_finite(values + first, count);
       const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> part(values + first, count);
-      if (finite) largest = std::max(largest, part.abs().maxCoeff());
+      if (finite) largest = (std::max)(largest, part.abs().maxCoeff());
     }
   };
   // runs of values one beside another, whichever way they lie: a map may hold its rows in its outer stride
@@ -145,5 +141,4 @@ inline void check_size(Index size, Index expected, const char* function, const c
   if (size != expected) reject(function, argument, " has ", size, " elements, expected ", expected);
 }
 
-}  // namespace detail
-}  // namespace sagitta
+}  // namespace sagitta::detail

@@ -43,17 +43,17 @@ class CountedValues {
 
   // the least and the greatest that a modulus within the interval can be, for eigenvalues off by `error`
   std::array<double, 2> moduli(const Interval& interval, double error) const {
-    const double near = interval.is_negative() ? interval.to : interval.from,
-                 far = interval.is_negative() ? interval.from : interval.to;
-    const double least = std::max(std::abs(eigenvalue(near)) - error, 0.0),
-                 greatest = std::abs(eigenvalue(far)) + error;
+    const double inner = interval.is_negative() ? interval.to : interval.from,
+                 outer = interval.is_negative() ? interval.from : interval.to;
+    const double least = (std::max)(std::abs(eigenvalue(inner)) - error, 0.0),
+                 greatest = std::abs(eigenvalue(outer)) + error;
     if (of_ == Of::moduli) return {least, greatest};
     return {std::sqrt(least), std::sqrt(greatest)};
   }
 
   // no modulus is above this
   double greatest() const {
-    return std::max(moduli(intervals.front(), 0)[1], moduli(intervals.back(), 0)[1]);
+    return (std::max)(moduli(intervals.front(), 0)[1], moduli(intervals.back(), 0)[1]);
   }
 
   // The j-th largest modulus lies between low[j] and high[j].
@@ -75,7 +75,7 @@ class CountedValues {
       Index first = 0, last = 0;
       for (Index j = 0; j < n; ++j) {
         const double a = negative[first], b = positive[last];
-        merged[j] = std::max(a, b);
+        merged[j] = (std::max)(a, b);
         first += a >= b;
         last += a < b;
       }
@@ -127,7 +127,7 @@ class CountedValues {
 
  private:
   double eigenvalue(double value) const {
-    return of_ == Of::moduli ? value : std::copysign(std::min(value * value, sturm_.bound()), value);
+    return of_ == Of::moduli ? value : std::copysign((std::min)(value * value, sturm_.bound()), value);
   }
 
   Index negatives() const {
@@ -173,8 +173,8 @@ std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold
       by_trace = 4 * (negative.high - negative.low) < sum.high - sum.low;
       // every modulus is off by the error, and those below zero are counted with that of a count, twice
       const double slack = trace_noise + static_cast<double>(n) * (error + sturm.error());
-      sum.low = std::max(sum.low, trace + 2 * negative.low - slack);
-      sum.high = std::min(sum.high, trace + 2 * negative.high + slack);
+      sum.low = (std::max)(sum.low, trace + 2 * negative.low - slack);
+      sum.high = (std::min)(sum.high, trace + 2 * negative.high + slack);
     }
     const RankBounds found = rank_bounds(low, high, threshold, noise, sum);
     if (found.lower == found.upper && found.upper > 0 && low[0] > 0)
@@ -191,7 +191,7 @@ std::optional<EffectiveRank> counted_rank(const Tridiagonal& T, double threshold
       const auto [least, greatest] = values.moduli(interval, error);
       const double weight = (least >= above_cut      ? head
                              : greatest <= below_cut ? tail
-                                                     : std::max(head, tail)) +
+                                                     : (std::max)(head, tail)) +
                             (interval.is_negative() ? negative : 0);
       const auto count = static_cast<double>(interval.count);
       const double width = interval.width() > epsilon * most && weight > 0 ? interval.width() : 0;

@@ -24,9 +24,9 @@ Eigen::VectorXd normal_vector(Index n, Generator& generator) {
 
 // n x n, column by column from n products with unit vectors, its two triangles averaged
 template <SymmetricOperator Op>
-Eigen::MatrixXd dense_matrix(const Op& op, const char* function) {
+MatrixOf<double> dense_matrix(const Op& op, const char* function) {
   const Index n = checked_size(op, function);
-  Eigen::MatrixXd A(n, n);
+  MatrixOf<double> A(n, n);
   Eigen::VectorXd unit = Eigen::VectorXd::Zero(n);
   for (Index j = 0; j < n; ++j) {
     unit[j] = 1;
@@ -65,15 +65,17 @@ Eigen::VectorXd random_unit_vector(const Basis& V, Generator& generator) {
   }
 }
 
+// The error of a step that multiplies by op and orthogonalises in double, relative to |op|.
 template <SymmetricOperator Op>
-inline constexpr double unit_roundoff =
-    static_cast<double>(std::numeric_limits<typename Op::Scalar>::epsilon());
+double step_error(const Op& op) {
+  return (std::max)(product_error(op), 8 * std::sqrt(static_cast<double>(op.rows())) * epsilon);
+}
 
 // The Lanczos process with full reorthogonalisation: after m steps
 //   A V = V T + residual e_m^T,  V^T V = I,  V^T residual = 0,
 // T tridiagonal, for a symmetric A of any scale. 2 n (m + 1) operations a step and pass beside the product.
 struct LanczosProcess {
-  Eigen::MatrixXd basis;         // n x capacity, its first m columns are V
+  MatrixOf<double> basis;        // n x capacity, its first m columns are V
   Eigen::VectorXd diagonal;      // capacity, m in use
   Eigen::VectorXd off_diagonal;  // capacity; entry m - 1 is |residual|, 0 where the space is invariant
   Eigen::VectorXd residual;      // n
@@ -102,7 +104,8 @@ struct LanczosProcess {
   template <SymmetricOperator Op>
   void extend(const Op& op, Index count, const char* function) {
     const Index n = basis.rows();
-    reserve(std::min(n, steps + count));
+    const double error = step_error(op);
+    reserve((std::min)(n, steps + count));
     for (; count > 0 && steps < n && !invariant(); --count) {
       if (steps > 0 && !restarted_) residual /= off_diagonal[steps - 1];
       restarted_ = false;
@@ -111,9 +114,8 @@ struct LanczosProcess {
       const Eigen::VectorXd coefficients = orthogonalize(basis.leftCols(steps + 1), residual);
       diagonal[steps] = coefficients[steps];
       double beta = residual.stableNorm();
-      size = std::max(size, std::abs(diagonal[steps]) + beta);
-      const double rounding = 8 * std::sqrt(static_cast<double>(n)) * unit_roundoff<Op> * size;
-      if (beta <= rounding || steps + 1 == n) {
+      size = (std::max)(size, std::abs(diagonal[steps]) + beta);
+      if (beta <= error * size || steps + 1 == n) {
         beta = 0;
         residual.setZero();
       }
@@ -126,7 +128,7 @@ struct LanczosProcess {
 
   void reserve(Index capacity) {
     if (capacity <= basis.cols()) return;
-    capacity = std::min(basis.rows(), std::max(capacity, 2 * basis.cols()));
+    capacity = (std::min)(basis.rows(), (std::max)(capacity, 2 * basis.cols()));
     basis.conservativeResize(Eigen::NoChange, capacity);
     diagonal.conservativeResize(capacity);
     off_diagonal.conservativeResize(capacity);
@@ -149,7 +151,7 @@ RitzValues ritz_values(const Diagonal& diagonal, const OffDiagonal& off_diagonal
   RitzValues result{{}, Eigen::VectorXd::Zero(m)};
   if (m == 0) return result;
   const double largest =
-      std::max(T.diagonal.cwiseAbs().maxCoeff(), m > 1 ? T.off_diagonal.cwiseAbs().maxCoeff() : 0.0);
+      (std::max)(T.diagonal.cwiseAbs().maxCoeff(), m > 1 ? T.off_diagonal.cwiseAbs().maxCoeff() : 0.0);
   const int exponent = exponent_of(largest);
   multiply_by_power_of_two(T.diagonal, -exponent);
   multiply_by_power_of_two(T.off_diagonal, -exponent);

@@ -24,18 +24,18 @@ double check_layer(const LayerTrace<Scalar>& layer, Index number) {
            layer.positions, " positions");
   const std::string name = "layer " + std::to_string(number) + ": ";
   double largest_input = largest_magnitude(layer.inputs.matrix(), "gram", (name + "inputs").c_str());
-  if (layer.has_bias) largest_input = std::max(largest_input, 1.0);
+  if (layer.has_bias) largest_input = (std::max)(largest_input, 1.0);
   const double largest_backprop =
       largest_magnitude(layer.backprops.matrix(), "gram", (name + "backprops").c_str());
   if (largest_input == 0 || largest_backprop == 0) return 0;
-  return std::max(largest_input * largest_backprop, std::numeric_limits<double>::denorm_min());
+  return (std::max)(largest_input * largest_backprop, std::numeric_limits<double>::denorm_min());
 }
 
 // Calls work(X) with the view as an Eigen matrix, in the order in which it lies, so that it is read in
 // packets where that is possible.
 template <class Scalar, class Work>
 void with_matrix(const MatrixView<Scalar>& view, Work work) {
-  using Columns = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+  using Columns = MatrixOf<Scalar>;
   if (view.row_stride() == 1)
     work(Eigen::Map<const Columns, 0, Eigen::OuterStride<>>(view.data(), view.rows(), view.cols(),
                                                             Eigen::OuterStride<>(view.col_stride())));
@@ -47,7 +47,7 @@ void with_matrix(const MatrixView<Scalar>& view, Work work) {
 // where the blocks are the same one
 template <class Scalar>
 void row_products(const MatrixView<Scalar>& view, Index first_i, Index count_i, Index first_j, Index count_j,
-                  RowPanels (&scratch)[2], Eigen::MatrixXd& out, Index threads) {
+                  RowPanels (&scratch)[2], MatrixOf<double>& out, Index threads) {
   with_matrix(view, [&](const auto& X) {
     row_products(X.middleRows(first_i, count_i), X.middleRows(first_j, count_j), first_i == first_j, scratch,
                  out, threads);
@@ -58,21 +58,21 @@ void row_products(const MatrixView<Scalar>& view, Index first_i, Index count_i, 
 // a small layer's arithmetic.
 struct LayerGramScratch {
   RowPanels panels[2];
-  Eigen::MatrixXd backprops, inputs;  // products of their rows
+  MatrixOf<double> backprops, inputs;  // products of their rows
 };
 
 // K += (D D^T) o (A A^T + [bias]), summed over positions, block by block of samples; lower triangle.
 // M^2 T^2 (fan_in + fan_out) operations, half of them saved on the diagonal blocks.
 template <class Scalar>
-void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, LayerGramScratch& scratch,
+void add_structured(const LayerTrace<Scalar>& layer, MatrixOf<double>& K, LayerGramScratch& scratch,
                     Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index block = std::max<Index>(1, 512 / T);  // rows of a block: two tables of them stay in cache
-  Eigen::MatrixXd &P = scratch.backprops, &Q = scratch.inputs;
+  MatrixOf<double>&P = scratch.backprops, &Q = scratch.inputs;
   for (Index i = 0; i < M; i += block) {
-    const Index ni = std::min(block, M - i);
+    const Index ni = (std::min)(block, M - i);
     for (Index j = 0; j <= i; j += block) {
-      const Index nj = std::min(block, M - j);
+      const Index nj = (std::min)(block, M - j);
       row_products(layer.backprops, i * T, ni * T, j * T, nj * T, scratch.panels, P, threads);
       row_products(layer.inputs, i * T, ni * T, j * T, nj * T, scratch.panels, Q, threads);
       for (Index c = 0; c < nj * T; ++c) {
@@ -95,7 +95,7 @@ void add_structured(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, LayerGr
 // K += G^T G with the layer's gradients G formed for some inputs at a time; lower triangle.
 // M T fan_in fan_out operations for G and M^2 fan_in fan_out for the product.
 template <class Scalar>
-void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index threads = 1) {
+void add_materialized(const LayerTrace<Scalar>& layer, MatrixOf<double>& K, Index threads = 1) {
   const Index T = layer.positions, M = layer.samples();
   const Index in = layer.inputs.cols(), out = layer.backprops.cols();
   if (M == 0 || out == 0) return;
@@ -103,14 +103,14 @@ void add_materialized(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, Index
   constexpr Index block_doubles = Index{32} * 1024 * 1024 / 8;
   const Index width =
       std::clamp<Index>(block_doubles / std::max<Index>(1, M * out), 1, std::max<Index>(1, in));
-  Eigen::MatrixXd G, d, a;
+  MatrixOf<double> G, d, a;
   for (Index first = 0; first < in; first += width) {
-    const Index count = std::min(width, in - first);
+    const Index count = (std::min)(width, in - first);
     G.resize(out * count, M);
     for (Index m = 0; m < M; ++m) {
       d = backprops.middleRows(m * T, T).template cast<double>();
       a = inputs.block(m * T, first, T, count).template cast<double>();
-      Eigen::Map<Eigen::MatrixXd>(G.col(m).data(), out, count).noalias() = d.transpose() * a;
+      Eigen::Map<MatrixOf<double>>(G.col(m).data(), out, count).noalias() = d.transpose() * a;
     }
     K += row_gram(G.transpose(), threads);
   }
@@ -143,7 +143,7 @@ bool structured_is_cheaper(const LayerTrace<Scalar>& layer) {
 }
 
 template <class Scalar>
-void add_layer_gram(const LayerTrace<Scalar>& layer, Eigen::MatrixXd& K, LayerGramScratch& scratch,
+void add_layer_gram(const LayerTrace<Scalar>& layer, MatrixOf<double>& K, LayerGramScratch& scratch,
                     Index threads = 1) {
   if (K.size() == 0) return;
   if (structured_is_cheaper(layer))

@@ -22,13 +22,13 @@ void multiply_tall(const SymmetricBlocks& A, const TallRows& X, TallRows& Y) {
     add_product(Y.data() + j * width, width, X.data() + i * width, width, a, 1, stride, width, cols, rows);
   };
   for (Index J = 0; J < padded; J += tile) {
-    const Index end = std::min(J + tile, padded);
+    const Index end = (std::min)(J + tile, padded);
     for (Index j = J; j < end; j += block) {
       add_product(Y.data() + j * width, width, X.data() + j * width, width, A.column(j) + j, stride, 1, width,
                   block, block);
       if (j + block < end) both_sides(j + block, end - j - block, j, block);
     }
-    for (Index i = end; i < padded; i += tile) both_sides(i, std::min(tile, padded - i), J, end - J);
+    for (Index i = end; i < padded; i += tile) both_sides(i, (std::min)(tile, padded - i), J, end - J);
   }
 }
 
@@ -46,9 +46,9 @@ TallRows orthonormal_basis(TallRows X) {
 // An orthonormal basis Q of m dimensions, block by block, and what A does to it.
 struct Subspace {
   std::vector<TallRows> Q, AQ;
-  Eigen::MatrixXd projected;  // Q^T A Q
-  double image = 0;           // |A Q|_F^2
-  double overlaps = 0;        // |Q^T Q - I|_F^2, as computed
+  MatrixOf<double> projected;  // Q^T A Q
+  double image = 0;            // |A Q|_F^2
+  double overlaps = 0;         // |Q^T Q - I|_F^2, as computed
 
   Index dimension() const { return projected.rows(); }
   // A bound on |Q^T Q - I|_F: what was computed, and an epsilon an element for computing it.
@@ -139,15 +139,15 @@ std::optional<EffectiveRank> certify(const Subspace& known, Index n, double trac
   std::sort(theta.begin(), theta.end(), std::greater<>());
 
   const double inside = known.projected.squaredNorm();
-  const double b_square = std::max(known.image - inside, 0.0) + slack, b = std::sqrt(b_square);
-  const double f_square = std::max(square - inside - 2 * (b_square - slack), 0.0) + slack;
+  const double b_square = (std::max)(known.image - inside, 0.0) + slack, b = std::sqrt(b_square);
+  const double f_square = (std::max)(square - inside - 2 * (b_square - slack), 0.0) + slack;
   const double t = trace - known.projected.trace(), f = std::sqrt(f_square);
   const double c =
-      std::min(f, std::abs(t) / rest + std::sqrt(std::max(f_square - t * t / rest, 0.0) + slack)) + delta;
-  double least = theta.sum() + std::abs(t), most = theta.sum() + std::min(std::sqrt(rest) * f, rest * c) +
+      (std::min)(f, std::abs(t) / rest + std::sqrt((std::max)(f_square - t * t / rest, 0.0) + slack)) + delta;
+  double least = theta.sum() + std::abs(t), most = theta.sum() + (std::min)(std::sqrt(rest) * f, rest * c) +
                                                    2 * std::sqrt(static_cast<double>(m)) * b;
-  if (semidefinite) most = std::min(most, std::abs(trace));
-  least = std::max(least, std::abs(trace)) - size * delta;
+  if (semidefinite) most = (std::min)(most, std::abs(trace));
+  least = (std::max)(least, std::abs(trace)) - size * delta;
   most += 2 * size * delta;
 
   const double tau = sum_noise(n) * most;
@@ -157,9 +157,9 @@ std::optional<EffectiveRank> certify(const Subspace& known, Index n, double trac
     head += theta[j] - delta;
     if (head > threshold * most + tau)
       return EffectiveRank{.rank = j + 1, .lower = j + 1, .upper = j + 1, .max_rank = n};
-    const double gap = std::max(theta[j] - c, 0.0);
+    const double gap = (std::max)(theta[j] - c, 0.0);
     const double error = 2 * b_square / (gap + std::sqrt(gap * gap + 4 * b_square));
-    head_most += std::max(theta[j] + error, c + b) + 2 * delta;  // the gap, too, is off by delta
+    head_most += (std::max)(theta[j] + error, c + b) + 2 * delta;  // the gap, too, is off by delta
   }
   return std::nullopt;
 }

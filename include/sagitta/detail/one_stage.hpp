@@ -39,7 +39,7 @@ Tridiagonal reduce_in_one_stage(SymmetricBlocks& A) {
   const Index n = A.size(), padded = A.padded();
   Tridiagonal T{Eigen::VectorXd(n), Eigen::VectorXd(std::max<Index>(n - 1, 0))};
   // columns v, w, v, w; zero in the rows that are finished
-  Eigen::MatrixXd pairs = Eigen::MatrixXd::Zero(padded, 2 * most), full = pairs;
+  MatrixOf<double> pairs = MatrixOf<double>::Zero(padded, 2 * most), full = pairs;
   Eigen::VectorXd v(padded), w(padded), mirrored(padded);
   int waiting = 0;
   for (Index k = 0; k < n; ++k) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <sagitta/detail/check.hpp>
+#include <sagitta/detail/packet.hpp>
 #include <utility>
 #include <vector>
 
@@ -170,10 +171,10 @@ class OrderStatistics {
     }
     std::array<Scalar, chunk> matches;
     for (std::size_t first = 0; first < n; first += chunk) {
-      const std::size_t count = std::min(chunk, n - first);
+      const std::size_t count = (std::min)(chunk, n - first);
       const std::uint32_t* const place = round.place.data() + first;
       if (n > in_cache && first + chunk + ahead < n)
-        for (std::size_t i = 0; i < count; ++i) Eigen::internal::prefetch(moved + place[i + ahead]);
+        for (std::size_t i = 0; i < count; ++i) prefetch(moved + place[i + ahead]);
       for (std::size_t i = 0; i < count; ++i) matches[i] = moved[place[i]];
       visit(static_cast<Index>(first), static_cast<Index>(count), matches.data());
     }
@@ -185,11 +186,11 @@ class OrderStatistics {
     const Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> all(values, static_cast<Index>(n));
     const Scalar smallest = all.minCoeff(), largest = all.maxCoeff();
     std::pair<Key, Key> keys{key_of(smallest), key_of(largest)};
-    constexpr Key normal = std::bit_cast<Key>(std::numeric_limits<Scalar>::min());
+    constexpr Key normal = std::bit_cast<Key>((std::numeric_limits<Scalar>::min)());
     if (Bits::magnitude(smallest) < normal)
-      for (std::size_t i = 0; i < n; ++i) keys.first = std::min(keys.first, key_of(values[i]));
+      for (std::size_t i = 0; i < n; ++i) keys.first = (std::min)(keys.first, key_of(values[i]));
     if (Bits::magnitude(largest) < normal)
-      for (std::size_t i = 0; i < n; ++i) keys.second = std::max(keys.second, key_of(values[i]));
+      for (std::size_t i = 0; i < n; ++i) keys.second = (std::max)(keys.second, key_of(values[i]));
     return keys;
   }
 
@@ -202,7 +203,7 @@ class OrderStatistics {
     std::uint32_t* const end = round.end.data();
     std::array<std::uint32_t, chunk> buckets;
     for (std::size_t first = 0; first < n; first += chunk) {
-      const std::size_t count = std::min(chunk, n - first);
+      const std::size_t count = (std::min)(chunk, n - first);
       round.map(values + first, count, buckets);
       for (std::size_t i = 0; i < count; ++i) ++end[place[first + i] = buckets[i]];
     }
@@ -214,7 +215,7 @@ class OrderStatistics {
       place[i] = to;
       moved[to] = values[i];
     }
-    std::fill_n(moved + n, dense, std::numeric_limits<Scalar>::max());
+    std::fill_n(moved + n, dense, (std::numeric_limits<Scalar>::max)());
   }
 
   // Ranks of the elements of some whole buckets from `bucket` on, whose first element is `begin`, counted
@@ -292,7 +293,7 @@ class OrderStatistics {
   }
 
   static bool has_subnormal(const Scalar* values, std::size_t n) {
-    constexpr Key normal = std::bit_cast<Key>(std::numeric_limits<Scalar>::min());
+    constexpr Key normal = std::bit_cast<Key>((std::numeric_limits<Scalar>::min)());
     Key found = 0;
     for (std::size_t i = 0; i < n; ++i) {
       const Key magnitude = Bits::magnitude(values[i]);
@@ -314,13 +315,14 @@ class OrderStatistics {
       const Packet x = ploadu<Packet>(values + first + p);
       const Packet place = plset<Packet>(static_cast<Scalar>(first + p));
       Packet count = pset1<Packet>(Scalar(0)), j = count;
-      for (std::size_t before = 0; before < std::min(first + p + strands, size); ++before, j = padd(j, one)) {
+      for (std::size_t before = 0; before < (std::min)(first + p + strands, size);
+           ++before, j = padd(j, one)) {
         const Packet is_equal = pcmp_eq(pset1<Packet>(values[before]), x);
         count = padd(count, pand(pand(is_equal, pcmp_lt(j, place)), one));
       }
       pstore(equal + p, count);
     }
-    const std::size_t number = std::min(group, size - first);  // behind it lie the ranks of the next bucket
+    const std::size_t number = (std::min)(group, size - first);  // behind it lie the ranks of the next bucket
     for (std::size_t i = 0; i < number; ++i)
       rank[i] += static_cast<std::uint32_t>(static_cast<std::int32_t>(equal[i]));
   }
@@ -328,7 +330,7 @@ class OrderStatistics {
   template <class Visit>
   static void hand_on(const Scalar* matches, std::size_t n, const Visit& visit) {
     for (std::size_t first = 0; first < n; first += chunk)
-      visit(static_cast<Index>(first), static_cast<Index>(std::min(chunk, n - first)), matches + first);
+      visit(static_cast<Index>(first), static_cast<Index>((std::min)(chunk, n - first)), matches + first);
   }
 
   template <class Visit>

@@ -18,7 +18,7 @@ inline void check_threads(Index threads, const char* function) {
 // does any result. Where the system gives no more threads, those that there are do the work.
 template <class Work>
 void in_parallel(Index threads, Index jobs, const Work& work) {
-  threads = std::min(threads, jobs);
+  threads = (std::min)(threads, jobs);
   const auto share = [&](Index first) {
     for (Index job = first; job < jobs; job += threads) work(job);
   };

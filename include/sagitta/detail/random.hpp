@@ -10,7 +10,7 @@ namespace sagitta::detail {
 // bits need: one from mt19937_64, two from mt19937.
 template <std::uniform_random_bit_generator Generator>
 double uniform(Generator& generator) {
-  constexpr std::uint64_t span = static_cast<std::uint64_t>(Generator::max() - Generator::min());
+  constexpr std::uint64_t span = static_cast<std::uint64_t>((Generator::max)() - (Generator::min)());
   if constexpr (span == ~std::uint64_t{0}) {
     return static_cast<double>(generator() >> 11) * 0x1p-53;
   } else {
@@ -19,7 +19,7 @@ double uniform(Generator& generator) {
     double draw = 0, resolution = 1;
     while (resolution > 0x1p-53) {
       resolution /= base;
-      draw += static_cast<double>(static_cast<std::uint64_t>(generator() - Generator::min())) * resolution;
+      draw += static_cast<double>(static_cast<std::uint64_t>(generator() - (Generator::min)())) * resolution;
     }
     return draw < 1 ? draw : 1 - 0x1p-53;
   }

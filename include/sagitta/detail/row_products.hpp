@@ -19,8 +19,8 @@ struct RowPanels {
     const Index panels = (X.rows() + height - 1) / height;
     values.resize(panels * height * depth);
     for (Index I = 0; I < panels; ++I) {
-      Eigen::Map<Eigen::Matrix<double, height, Eigen::Dynamic>> panel(at(I), height, count);
-      const Index rows = std::min(height, X.rows() - I * height);
+      Eigen::Map<MatrixOf<double, height, Eigen::Dynamic>> panel(at(I), height, count);
+      const Index rows = (std::min)(height, X.rows() - I * height);
       panel.topRows(rows) = X.block(I * height, first, rows, count).template cast<double>();
       panel.bottomRows(height - rows).setZero();
     }
@@ -35,13 +35,13 @@ struct RowPanels {
 // Y.rows() cols operations, times two where not symmetric.
 template <class Left, class Right>
 void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Right>& Y, bool symmetric,
-                  RowPanels (&scratch)[2], Eigen::MatrixXd& out, Index threads = 1) {
+                  RowPanels (&scratch)[2], MatrixOf<double>& out, Index threads = 1) {
   constexpr Index height = RowPanels::height, depth = RowPanels::depth;
   constexpr Index smallest_shared_gram = 400;  // panel pairs: below, threads cost more than they bring
   const Index high = (X.rows() + height - 1) / height, wide = (Y.rows() + height - 1) / height;
   out.setZero(high * height, wide * height);
   for (Index first = 0; first < X.cols(); first += depth) {
-    const Index count = std::min(depth, X.cols() - first);
+    const Index count = (std::min)(depth, X.cols() - first);
     scratch[0].pack(X, first, count);
     if (!symmetric) scratch[1].pack(Y, first, count);
     const RowPanels& right = scratch[symmetric ? 0 : 1];
@@ -55,9 +55,9 @@ void row_products(const Eigen::MatrixBase<Left>& X, const Eigen::MatrixBase<Righ
 
 // X X^T, n x n, of which only the lower triangle is right. n^2 X.cols() operations.
 template <class Derived>
-Eigen::MatrixXd row_gram(const Eigen::MatrixBase<Derived>& X, Index threads = 1) {
+MatrixOf<double> row_gram(const Eigen::MatrixBase<Derived>& X, Index threads = 1) {
   RowPanels scratch[2];
-  Eigen::MatrixXd out;
+  MatrixOf<double> out;
   row_products(X, X, true, scratch, out, threads);
   if (out.rows() == X.rows()) return out;
   return out.topLeftCorner(X.rows(), X.rows());

@@ -8,7 +8,7 @@ namespace sagitta::detail {
 // A times a power of two that brings its largest magnitude into [1, 2): squares and products of what follows
 // can neither overflow nor lose the large values to underflow, and no value that matters is rounded.
 struct Scaled {
-  Eigen::MatrixXd matrix;  // A * 2^-exponent, in double
+  MatrixOf<double> matrix;  // A * 2^-exponent, in double
   int exponent = 0;
 };
 
@@ -30,7 +30,7 @@ Scaled scaled(const Eigen::MatrixBase<Derived>& A, const char* function, const c
               bool lower_only = false) {
   Scaled result;
   if (lower_only) {
-    result.matrix = Eigen::MatrixXd::Zero(A.rows(), A.cols());
+    result.matrix = MatrixOf<double>::Zero(A.rows(), A.cols());
     result.matrix.template triangularView<Eigen::Lower>() = A.derived().template cast<double>();
   } else {
     result.matrix = A.derived().template cast<double>();

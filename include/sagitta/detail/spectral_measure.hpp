@@ -18,7 +18,7 @@ struct SpectralMeasure {
 // first components of T's eigenvectors, which the QL iteration carries along as one row.
 // A: n x n, of which the lower triangle is read; v: n. Both scaled. About 4/3 n^3 operations.
 template <class = void>
-SpectralMeasure spectral_measure(Eigen::MatrixXd A, const Eigen::VectorXd& v) {
+SpectralMeasure spectral_measure(MatrixOf<double> A, const Eigen::VectorXd& v) {
   const Index n = A.rows();
   const double length = v.norm();
   if (n > 1 && length > 0) {

@@ -28,8 +28,8 @@ class SturmSequence {
   explicit SturmSequence(const Tridiagonal& T) : size_(T.diagonal.size()) {
     double bound = 0;  // Gershgorin
     for (Index i = 0; i < size_; ++i)
-      bound = std::max(bound, std::abs(T.diagonal[i]) + (i > 0 ? std::abs(T.off_diagonal[i - 1]) : 0) +
-                                  (i + 1 < size_ ? std::abs(T.off_diagonal[i]) : 0));
+      bound = (std::max)(bound, std::abs(T.diagonal[i]) + (i > 0 ? std::abs(T.off_diagonal[i - 1]) : 0) +
+                                    (i + 1 < size_ ? std::abs(T.off_diagonal[i]) : 0));
     exponent_ = bound > 0 ? std::ilogb(bound) + 1 : 0;
     const double factor = std::ldexp(1.0, -exponent_);
     diagonal_ = T.diagonal * factor;
@@ -54,9 +54,9 @@ class SturmSequence {
     alignas(64) double x[batch], changes[batch];
     for (Index first = 0; first < number; first += batch) {
       for (Index s = 0; s < batch; ++s)
-        x[s] = shifts[static_cast<std::size_t>(std::min(first + s, number - 1))] * factor;
+        x[s] = shifts[static_cast<std::size_t>((std::min)(first + s, number - 1))] * factor;
       count_batch(x, changes);
-      for (Index s = 0; s < std::min(batch, number - first); ++s)
+      for (Index s = 0; s < (std::min)(batch, number - first); ++s)
         counts[static_cast<std::size_t>(first + s)] =
             std::clamp(static_cast<Index>(changes[s]), Index{0}, size_);
     }
@@ -89,7 +89,7 @@ class SturmSequence {
     };
     const Index pairs = size_ / 2 * 2;
     for (Index first = 0; first < pairs; first += stretch) {
-      for (Index k = first; k < std::min(first + stretch, pairs); k += 2) {
+      for (Index k = first; k < (std::min)(first + stretch, pairs); k += 2) {
         step(k, now, before);
         step(k + 1, before, now);
       }

@@ -23,7 +23,7 @@ class SymmetricBlocks {
     const auto& source = in_memory(A);
     Bits::Integer largest[block] = {};  // in as many strands, which the compiler can make a vector
     for (Index j = 0; j < padded_; j += block) {
-      const Index width = std::min(block, size_ - j), below = std::max<Index>(0, size_ - j - block);
+      const Index width = (std::min)(block, size_ - j), below = std::max<Index>(0, size_ - j - block);
       storage_.block(j, j, padded_ - j, block).setZero();
       for (Index b = 0; b < width; ++b)
         for (Index a = b; a < width; ++a)
@@ -34,7 +34,7 @@ class SymmetricBlocks {
       for (Index b = 0; b < block; ++b)  // while it is near
         for (Index i = j; i < padded_; i += block)
           for (Index c = 0; c < block; ++c)
-            largest[c] = std::max(largest[c], Bits::magnitude(column(j + b)[i + c]));
+            largest[c] = (std::max)(largest[c], Bits::magnitude(column(j + b)[i + c]));
     }
     largest_ = *std::max_element(largest, largest + block);
   }
@@ -64,7 +64,7 @@ class SymmetricBlocks {
   using Bits = FloatBits<double>;
 
   Index size_, padded_;
-  Eigen::MatrixXd storage_;
+  MatrixOf<double> storage_;
   Bits::Integer largest_ = 0;  // magnitude of what was copied
 };
 
@@ -92,7 +92,7 @@ inline int SymmetricBlocks::scale(const char* function, const char* argument) {
 //     from there on (from its block)
 // (8 Pairs + 4) operations an element.
 template <int Pairs>
-void update_and_multiply(SymmetricBlocks& A, const Eigen::MatrixXd& pairs, Index first,
+void update_and_multiply(SymmetricBlocks& A, const MatrixOf<double>& pairs, Index first,
                          const Eigen::VectorXd& x, Eigen::VectorXd& y, Eigen::VectorXd& mirrored) {
   constexpr Index block = SymmetricBlocks::block,
                   group = 4;  // columns at a time, to reuse x, y and the pairs

@@ -48,7 +48,7 @@ void add_product(double* C, Index stride_C, const double* L, Index stride_L, con
 #pragma GCC unroll 3
         for (Index a = 0; a < high; ++a) {
           double* target = C + (j + b) * stride_C + i + a * double_lanes;
-          store_unaligned(target, Eigen::internal::padd(load_unaligned(target), c[b][a]));
+          store_unaligned(target, add(load_unaligned(target), c[b][a]));
         }
     }
 }

@@ -22,7 +22,7 @@ Tridiagonal tridiagonalize(SymmetricBlocks&& A, Index threads = 1) {
 
 // the same for a matrix, of which the lower triangle is read
 template <class = void>
-Tridiagonal tridiagonalize(const Eigen::MatrixXd& A) {
+Tridiagonal tridiagonalize(const MatrixOf<double>& A) {
   return tridiagonalize(SymmetricBlocks(A));
 }
 

@@ -8,8 +8,6 @@
 // Symmetric tridiagonal matrices and all of their eigenvalues. All inputs are scaled (detail/scaling.hpp).
 namespace sagitta::detail {
 
-inline constexpr double epsilon = std::numeric_limits<double>::epsilon();
-
 // A bound on |computed - exact| for every eigenvalue or singular value of a matrix of norm `norm` that an
 // orthogonal reduction in double gives. The constant held in 27,000 random matrices with room to spare.
 inline double value_error(Index n, double norm) {
@@ -28,7 +26,7 @@ double negligible_off_diagonal(const Tridiagonal& T) {
   const Index n = T.diagonal.size();
   const double size =
       (n > 0 ? T.diagonal.cwiseAbs().maxCoeff() : 0) + (n > 1 ? T.off_diagonal.cwiseAbs().maxCoeff() : 0);
-  return std::max(epsilon / 4 * size, std::numeric_limits<double>::min());
+  return (std::max)(epsilon / 4 * size, (std::numeric_limits<double>::min)());
 }
 
 // Wilkinson's shift: the eigenvalue of the 2 x 2 block (first, off; off, second) nearer to `first`; off != 0
@@ -61,8 +59,8 @@ bool diagonalize(Tridiagonal& T) {
     for (int sweep = 0;; ++sweep) {
       // the unreduced block low..high: the next off-diagonal element behind it is negligible
       Index high = low;
-      while (high + 1 < n &&
-             squares[high] > std::max(negligible_square, epsilon * epsilon * std::abs(d[high] * d[high + 1])))
+      while (high + 1 < n && squares[high] > (std::max)(negligible_square,
+                                                        epsilon * epsilon * std::abs(d[high] * d[high + 1])))
         ++high;
       if (high == low) break;
       if (sweep == most_sweeps) return false;
@@ -75,7 +73,7 @@ bool diagonalize(Tridiagonal& T) {
         if (k + 1 < high) squares[k + 1] = sine * r;
         const double before = cosine, corner_before = corner;
         const bool turns =
-            p > std::numeric_limits<double>::min() && p * inverse > std::numeric_limits<double>::min();
+            p > (std::numeric_limits<double>::min)() && p * inverse > (std::numeric_limits<double>::min)();
         cosine = p * inverse;
         sine = square * inverse;
         corner = cosine * (d[k] - shift) - sine * corner_before;
@@ -101,8 +99,8 @@ bool diagonalize(Tridiagonal& T, Eigen::VectorXd& row) {
     for (int sweep = 0;; ++sweep) {
       // the unreduced block low..high: the next off-diagonal element behind it is negligible
       Index high = low;
-      while (high + 1 < n &&
-             std::abs(e[high]) > std::max(negligible, epsilon * (std::abs(d[high]) + std::abs(d[high + 1]))))
+      while (high + 1 < n && std::abs(e[high]) > (std::max)(negligible, epsilon * (std::abs(d[high]) +
+                                                                                   std::abs(d[high + 1]))))
         ++high;
       if (high == low) break;
       if (sweep == most_sweeps) return false;

@@ -275,7 +275,7 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
   if (static_cast<int64_t>(features.size()) == batches) {
     const at::Tensor all = at::cat(features).to(at::kCPU, at::kDouble).contiguous();
     using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const Eigen::MatrixXd phi = Eigen::Map<const RowMajor>(all.data_ptr<double>(), all.size(0), all.size(1));
+    const MatrixOf<double> phi = Eigen::Map<const RowMajor>(all.data_ptr<double>(), all.size(0), all.size(1));
     result.feature_rank = sagitta::feature_rank(phi, options.threshold);
     result.dormancy = sagitta::dormancy(phi);
     result.dormant_fraction = sagitta::dormant_fraction(phi, options.dormant_tau);
@@ -285,7 +285,7 @@ Measurement measure(Model model, const at::Tensor& x, const at::Tensor& y,
       batches, [&](int64_t i) { return losses_of(model->forward(part(x, i)), part(y, i)); }, parameters,
       options.gram);
   result.fisher_rank = symmetric_effective_rank(fisher, options.threshold);
-  const Eigen::MatrixXd K = detail::on_host(fisher.gram, "measure");
+  const MatrixOf<double> K = detail::on_host(fisher.gram, "measure");
   result.overlap = gradient_gram_overlap(K, options.threshold, detail::rounding_of(fisher, K));
   result.check_error = fisher.check_error;
   result.fallback_parameters = fisher.fallback_parameters;

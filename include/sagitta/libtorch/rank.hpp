@@ -8,23 +8,23 @@ namespace sagitta::libtorch {
 namespace detail {
 
 // A symmetric tensor on the host, in double.
-inline Eigen::MatrixXd on_host(const at::Tensor& A, const char* function) {
+inline MatrixOf<double> on_host(const at::Tensor& A, const char* function) {
   if (!A.defined() || A.dim() != 2 || A.size(0) != A.size(1)) {
     std::ostringstream shape;
     if (A.defined()) shape << "A is of shape " << A.sizes();
     reject(function, A.defined() ? shape.str() : "A is an undefined tensor", ", expected a square matrix");
   }
   const at::Tensor host = A.detach().to(at::kCPU, at::kDouble).contiguous();
-  return Eigen::Map<const Eigen::MatrixXd>(host.data_ptr<double>(), host.size(0), host.size(1)).transpose();
+  return Eigen::Map<const MatrixOf<double>>(host.data_ptr<double>(), host.size(0), host.size(1)).transpose();
 }
 
 // A bound on what the rounding of the products has done to a Gram matrix, in the 2-norm: errors of its
 // entries are independent and of the size eps |g_m| |g_n|.
-inline double rounding_of(const at::Tensor& A, const Eigen::MatrixXd& K) {
+inline double rounding_of(const at::Tensor& A, const MatrixOf<double>& K) {
   const double bound = 8 * unit_of(A.scalar_type()) * K.reshaped().stableNorm();
   return sagitta::detail::is_finite(bound) ? bound : 0;  // then K is not finite, which the core tells
 }
-inline double rounding_of(const GramResult& result, const Eigen::MatrixXd& K) {
+inline double rounding_of(const GramResult& result, const MatrixOf<double>& K) {
   const double bound = rounding_of(result.gram, K) + result.cancellation;
   // an error that no double can tell excludes no rank
   return sagitta::detail::is_finite(bound) ? bound : std::numeric_limits<double>::max();
@@ -39,7 +39,7 @@ inline double rounding_of(const GramResult& result, const Eigen::MatrixXd& K) {
 // std::invalid_argument for a tensor that is not square, NaN or infinity, and a threshold outside [0, 1].
 // 4/3 n^3 operations.
 inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double threshold = 0.99) {
-  const Eigen::MatrixXd K = detail::on_host(A, "symmetric_effective_rank");
+  const MatrixOf<double> K = detail::on_host(A, "symmetric_effective_rank");
   return sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(A, K));
 }
 
@@ -48,7 +48,7 @@ inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double thresh
 // exact as the model's own arithmetic gives its activations and backprops.
 inline EffectiveRank symmetric_effective_rank(const GramResult& result, double threshold = 0.99) {
   constexpr const char* name = "symmetric_effective_rank";
-  const Eigen::MatrixXd K = detail::on_host(result.gram, name);
+  const MatrixOf<double> K = detail::on_host(result.gram, name);
   EffectiveRank rank = sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(result, K));
   rank.max_rank = std::min<Index>(rank.max_rank, static_cast<Index>(result.parameter_count));
   for (Index* bound : {&rank.rank, &rank.lower, &rank.upper}) *bound = std::min(*bound, rank.max_rank);
