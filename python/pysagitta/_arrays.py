@@ -22,6 +22,8 @@ def numbers(value, function, argument):
         raise ValueError(f"{function}: {argument} is no array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{function}: {argument} is of dtype {array.dtype}, expected real numbers")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{function}: {argument} has masked elements, expected numbers; fill or leave them out")
     if array.dtype not in _FLOATS or not array.dtype.isnative or not array.flags.aligned:
         narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
         with np.errstate(over="ignore"):  # of a long double: the core tells that it is infinite

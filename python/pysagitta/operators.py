@@ -1,10 +1,11 @@
 """Curvature from products with vectors alone: eigenvalues, ranks, traces and densities of symmetric operators.
 
 An operator has `shape` (n, n) and `matvec(x)`, which takes and gives an array of n numbers, as SciPy's LinearOperator
-and the operators of pysagitta.torch do; where it has a `dtype` of 32 bits or fewer, its products count as right to
-float32. A symmetric array [n, n] will do too (its lower triangle is read). An exception in matvec comes through. All
+and the operators of pysagitta.torch do. Where it has a `dtype` of 32 bits or fewer, or a `product_error` (a bound on
+|y - A x| / (|A| |x|) for its products y), tolerances and what counts as zero go by that. A symmetric array [n, n] will do too (its lower triangle is read). An exception in matvec comes through. All
 randomness comes from `seed`. NaN or infinity in a product is a ValueError that names the function.
 """
+import math
 import typing
 
 import numpy as np
@@ -24,7 +25,7 @@ class SymmetricOperator(typing.Protocol):
 
 
 def as_operator(op, function, argument="op"):
-    """What the core takes: a matrix, or (n, multiply, whether its numbers are float32)."""
+    """What the core takes: a matrix, or (n, product_error, multiply)."""
     if not hasattr(op, "matvec"):
         return matrix(op, function, argument, np.float64)
     shape = tuple(getattr(op, "shape", ()))
@@ -35,16 +36,19 @@ def as_operator(op, function, argument="op"):
     declared = np.dtype(np.float64 if declared is None else declared)
     if declared.kind not in "fiub":
         raise TypeError(f"{function}: {argument} is of dtype {declared}, expected real numbers")
-    dtype = np.dtype(np.float32 if declared.kind == "f" and declared.itemsize <= 4 else np.float64)
+    narrow = declared.kind == "f" and declared.itemsize <= 4
+    error = getattr(op, "product_error", None)
+    if error is None:
+        error = 8 * math.sqrt(n) * np.finfo(declared if narrow else np.float64).eps
 
     def multiply(x):
-        product = np.asarray(op.matvec(x))
+        product = np.asarray(op.matvec(x.astype(declared) if narrow else x))
         if product.shape not in ((n,), (n, 1)) or product.dtype.kind not in "fiub":
             raise ValueError(f"{function}: {argument}.matvec gave {product.dtype} of shape {product.shape}, expected "
                              f"{n} real numbers")
-        return np.ascontiguousarray(product.reshape(n), dtype)
+        return np.ascontiguousarray(product.reshape(n), np.float64)
 
-    return n, multiply, dtype == np.float32
+    return n, number(error, function, f"{argument}.product_error"), multiply
 
 
 def extreme_eigenpairs(op: "SymmetricOperator | npt.ArrayLike", k: int, *, which: str = "modulus", seed: int = 0,
@@ -52,7 +56,7 @@ def extreme_eigenpairs(op: "SymmetricOperator | npt.ArrayLike", k: int, *, which
     """The k most extreme eigenvalues with their vectors, by Lanczos with full reorthogonalisation and thick restarts.
 
     which: "modulus" (from both ends), "largest" (the sharpness of a loss is the largest of its Hessian) or "smallest".
-    tolerance: of a residual, as a share of the largest |eigenvalue|; 1e-10, or 1e-4 for products in float32.
+    tolerance: of a residual, as a share of the largest |eigenvalue|; 1e-10, or what products in float32 allow.
     max_products: at least 3 k + 20 are spent; 0: 40 (2 k + 20). Repeated eigenvalues are found as often as they occur.
     2 k + 20 vectors of memory, up to 320 where convergence is slow.
     """
@@ -62,7 +66,7 @@ def extreme_eigenpairs(op: "SymmetricOperator | npt.ArrayLike", k: int, *, which
         raise ValueError(f"{name}: which is {which!r}, expected one of {', '.join(kinds)}")
     what = as_operator(op, name)
     if tolerance is None:
-        tolerance = 1e-4 if isinstance(what, tuple) and what[2] else 1e-10
+        tolerance = max(1e-10, what[1]) if isinstance(what, tuple) else 1e-10
     return Eigenpairs(*_core.extreme_eigenpairs(what, whole(k, name, "k"), _seed(seed, name), kinds.index(which),
                                                 number(tolerance, name, "tolerance"),
                                                 whole(max_products, name, "max_products")))

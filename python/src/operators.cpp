@@ -12,55 +12,57 @@
 namespace pysagitta {
 namespace {
 
-// A sagitta::SymmetricOperator of any kind, so that the algorithms are compiled once for a type. The type is
-// the precision of the products, by which the algorithms judge what is rounding.
-template <class Scalar_>
-struct Operator {
-  using Scalar = Scalar_;
-  Index size = 0;
-  std::function<void(const Scalar*, Scalar*)> multiply;
+// A sagitta::SymmetricOperator of any kind, so that the algorithms are compiled once.
+class Operator {
+ public:
+  using Scalar = double;
+  using Multiply = std::function<void(const double* in, double* out)>;
 
-  Index rows() const { return size; }
-  Index cols() const { return size; }
-  void perform_op(const Scalar* in, Scalar* out) const { multiply(in, out); }
+  // product_error: as sagitta::product_error tells it
+  Operator(Index size, double product_error, Multiply multiply)
+      : size_(size), product_error_(product_error), multiply_(std::move(multiply)) {}
+
+  Index rows() const { return size_; }
+  Index cols() const { return size_; }
+  double product_error() const { return product_error_; }
+  void perform_op(const double* in, double* out) const { multiply_(in, out); }
+
+ private:
+  Index size_;
+  double product_error_;
+  Multiply multiply_;
 };
 
-// multiply: Python, from an array of n numbers to one that pysagitta has checked
-template <class Scalar>
-Operator<Scalar> operator_of(Index size, const nb::callable& multiply) {
-  using Product = nb::ndarray<const Scalar, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-  return {size, [size, multiply = multiply.ptr()](const Scalar* in, Scalar* out) {
+// multiply: of Python, from an array of n numbers to another one, which pysagitta has checked
+Operator operator_of(Index size, double product_error, const nb::callable& multiply) {
+  return {size, product_error, [size, multiply = multiply.ptr()](const double* in, double* out) {
             const nb::gil_scoped_acquire gil;
             const auto n = static_cast<std::size_t>(size);
-            auto* copy = new Scalar[n];  // the function may keep what it gets
+            auto* copy = new double[n];  // the function may keep what it gets
             std::copy_n(in, n, copy);
-            const nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<Scalar*>(p); });
-            const nb::object x = nb::cast(nb::ndarray<nb::numpy, Scalar>(copy, {n}, owner));
-            const auto product = nb::cast<Product>(nb::borrow(multiply)(x));
+            const nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<double*>(p); });
+            const nb::object x = nb::cast(nb::ndarray<nb::numpy, double>(copy, {n}, owner));
+            const auto product = nb::cast<Doubles>(nb::borrow<nb::callable>(multiply)(x));
             std::copy_n(product.data(), n, out);
           }};
 }
 
 // function(op), without the GIL
-//   op: a matrix, or (size, multiply, whether its numbers are float)
+//   op: a matrix, or (size, product_error, multiply)
 template <class Function>
 auto with_operator(const nb::object& op, Function function) {
   if (nb::isinstance<nb::tuple>(op)) {
     const auto parts = nb::cast<nb::tuple>(op);
-    const auto size = nb::cast<Index>(parts[0]);
-    const auto multiply = nb::cast<nb::callable>(parts[1]);
-    const auto call = [&](const auto& of) {
-      const nb::gil_scoped_release no_gil;
-      return function(of);
-    };
-    return nb::cast<bool>(parts[2]) ? call(operator_of<float>(size, multiply))
-                                    : call(operator_of<double>(size, multiply));
+    const Operator given =
+        operator_of(nb::cast<Index>(parts[0]), nb::cast<double>(parts[1]), nb::cast<nb::callable>(parts[2]));
+    const nb::gil_scoped_release no_gil;
+    return function(given);
   }
   const auto A = nb::cast<DoubleMatrix>(op);
   const nb::gil_scoped_release no_gil;
   const sagitta::DenseOperator<double> dense(map(A));
-  return function(
-      Operator<double>{dense.rows(), [&](const double* in, double* out) { dense.perform_op(in, out); }});
+  return function(Operator(dense.rows(), sagitta::product_error(dense),
+                           [&](const double* in, double* out) { dense.perform_op(in, out); }));
 }
 
 }  // namespace

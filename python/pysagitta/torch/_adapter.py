@@ -1,4 +1,5 @@
 """The compiled adapter, and how arguments reach it."""
+import typing
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -8,7 +9,8 @@ from ._build import load
 
 adapter = load()
 
-Parameters = "torch.nn.Module | Mapping[str, torch.Tensor] | Iterable[torch.Tensor] | Iterable[tuple[str, torch.Tensor]]"
+Parameters = typing.Union[torch.nn.Module, Mapping[str, torch.Tensor], Iterable[torch.Tensor],
+                          Iterable[tuple[str, torch.Tensor]]]
 
 
 def named(parameters, function):
