@@ -1,6 +1,10 @@
 """Independent references: plain NumPy and loops of single samples."""
-import numpy as np
-import pytest
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small models: threads would only wait for each other
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 
 def erank(values, threshold=0.99):

@@ -88,8 +88,11 @@ class GramResult:
         return f"GramResult({', '.join(parts)})"
 
 
-def _result(fields):
-    layers = LayerGrams([LayerGram(names, gram) for names, gram in fields.pop("layers")])
+def _result(fields, names):
+    """names: of all parameters, in whose order layers are told."""
+    place = {name: i for i, name in enumerate(names)}
+    layers = [LayerGram(tuple(sorted(of, key=lambda name: place.get(name, 0))), gram) for of, gram in fields.pop("layers")]
+    layers = LayerGrams(sorted(layers, key=lambda layer: place.get(layer.parameters[0], 0)))
     return GramResult(**{**fields, "fallback_parameters": tuple(fields["fallback_parameters"])}, layers=layers)
 
 
@@ -108,8 +111,9 @@ def empirical_fisher_gram(losses: "Callable[..., torch.Tensor]", parameters: Par
     name = "empirical_fisher_gram"
     options = gram_options(name, check, check_seed, chunk_bytes, accumulate_in_double, per_layer)
     count = None if batches is None else whole(batches, name, "batches")
-    return _result(adapter.empirical_fisher_gram(check_callable(losses, name, "losses"), *named(parameters, name), count,
-                                                 options))
+    tensors, names = named(parameters, name)
+    return _result(adapter.empirical_fisher_gram(check_callable(losses, name, "losses"), tensors, names, count, options),
+                   names)
 
 
 def sampled_fisher_gram(logits: "Callable[[], torch.Tensor]", parameters: Parameters, *, seed: int = 1,
@@ -125,8 +129,9 @@ def sampled_fisher_gram(logits: "Callable[[], torch.Tensor]", parameters: Parame
     options = gram_options(name, check, check_seed, chunk_bytes, accumulate_in_double, per_layer)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"{name}: generator is of type {type(generator).__name__}, expected a torch.Generator")
-    return _result(adapter.sampled_fisher_gram(check_callable(logits, name, "logits"), *named(parameters, name),
-                                               _seed(seed, name), generator, options))
+    tensors, names = named(parameters, name)
+    return _result(adapter.sampled_fisher_gram(check_callable(logits, name, "logits"), tensors, names, _seed(seed, name),
+                                               generator, options), names)
 
 
 def output_loss(loss, function):
@@ -149,8 +154,9 @@ def gauss_newton_gram(logits: "Callable[[], torch.Tensor]", parameters: Paramete
     """
     name = "gauss_newton_gram"
     options = gram_options(name, check, check_seed, chunk_bytes, accumulate_in_double, per_layer)
-    return _result(adapter.gauss_newton_gram(check_callable(logits, name, "logits"), *named(parameters, name),
-                                             output_loss(loss, name), options))
+    tensors, names = named(parameters, name)
+    return _result(adapter.gauss_newton_gram(check_callable(logits, name, "logits"), tensors, names,
+                                             output_loss(loss, name), options), names)
 
 
 def rank(of: "GramResult | LayerGram | torch.Tensor", threshold: float = 0.99) -> EffectiveRank:
