@@ -89,6 +89,8 @@ class Monitor:
         try:
             found = self._measured(x, y)
             self.last, values = found, found.as_dict()
+            if self._updates:  # columns stay the same where the last update was not seen
+                values = {**values, **{name: values.get(name, math.nan) for name in ("update_l1", "update_l2")}}
             self._columns = list(values)
         except ValueError as error:
             if self._strict or self._columns is None:
