@@ -1,6 +1,8 @@
 """Ranks, Gram matrices, features, overlaps and penalties against plain NumPy."""
 import copy
+import pathlib
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -361,3 +363,14 @@ def test_help_helps():
         thing = getattr(sg, name)
         if callable(thing):
             assert thing.__doc__ and len(thing.__doc__) > 20, name
+
+
+def test_what_the_page_shows():
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    listing, last, shown = re.search(r"```python\n(import numpy.*?)(sg\.effective_rank\(A\)) +# (.*?)\n```", page, re.S).groups()
+    names = {}
+    exec(listing, names)
+    assert repr(eval(last, names)) == shown
+    for table in re.findall(r"^\| [^|]+ \| (`.*`) \|$", page, re.M):
+        for name in re.findall(r"`(\w+)`", table):
+            assert hasattr(sg, name) or name in ("shape", "matvec"), name
