@@ -1,7 +1,9 @@
 // What the adapter costs, in units of the user's own training step (forward, backward, Adam) of the same
-// samples, measured in turns in the same run. One thread, processor time.
+// samples, measured in turns in the same run. On the CPU: one thread, processor time. On a GPU: from a wait
+// for the device to the next, by the clock.
 //
 //   libtorch_timing [seconds for each row, default 5] [rows, as "W2 CNN 256 float"; default all]
+//   [cpu|cuda|cuda:N]
 //
 // W1: MLP 784-256-256-256-10, M = 256 and 1024. W2: the paper's CNN on 3 x 32 x 32, M = 256.
 #include <torch/torch.h>
@@ -36,7 +38,14 @@ nn::Sequential cnn() {
 }
 
 template <class Work>
-double milliseconds(Work work) {
+double milliseconds(torch::Device device, Work work) {
+  if (device.is_cuda()) {
+    torch::cuda::synchronize(device.index());
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    torch::cuda::synchronize(device.index());
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
   const std::clock_t start = std::clock();
   work();
   return 1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
@@ -60,8 +69,10 @@ Tensor loop(const Tensor& losses, const std::vector<Tensor>& parameters) {
 }
 
 void row(const char* name, nn::Sequential model, const Tensor& input, torch::Dtype type, double seconds) {
-  model->to(type);
-  const Tensor x = input.to(type), y = torch::randint(0, 10, {x.size(0)});
+  const torch::Device device = input.device();
+  model->to(device, type);
+  const Tensor x = input.to(type),
+               y = torch::randint(0, 10, {x.size(0)}, torch::TensorOptions(device).dtype(torch::kLong));
   const auto parameters = model->parameters();
   const auto losses = [&] {
     return F::cross_entropy(model->forward(x), y, F::CrossEntropyFuncOptions().reduction(torch::kNone));
@@ -75,22 +86,23 @@ void row(const char* name, nn::Sequential model, const Tensor& input, torch::Dty
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   for (int round = -3; step.size() < 5 || std::chrono::steady_clock::now() < deadline; ++round) {
     const double times[] = {
-        milliseconds([&] {
-          adam.zero_grad();
-          losses().mean().backward();
-          adam.step();
-        }),
-        milliseconds([&] { K = lt::empirical_fisher_gram(losses, parameters, plain).gram; }),
-        milliseconds([&] { (void)lt::empirical_fisher_gram(losses, parameters); }),
-        milliseconds([&] { (void)lt::empirical_fisher_gram(losses, parameters, wide); }),
-        milliseconds([&] { (void)lt::symmetric_effective_rank(K); })};
+        milliseconds(device,
+                     [&] {
+                       adam.zero_grad();
+                       losses().mean().backward();
+                       adam.step();
+                     }),
+        milliseconds(device, [&] { K = lt::empirical_fisher_gram(losses, parameters, plain).gram; }),
+        milliseconds(device, [&] { (void)lt::empirical_fisher_gram(losses, parameters); }),
+        milliseconds(device, [&] { (void)lt::empirical_fisher_gram(losses, parameters, wide); }),
+        milliseconds(device, [&] { (void)lt::symmetric_effective_rank(K); })};
     if (round < 0) continue;  // warming up
     std::size_t i = 0;
     for (auto* list : {&step, &gram, &checked, &in_double, &rank}) list->push_back(times[i++]);
   }
   K = lt::empirical_fisher_gram(losses, parameters, plain).gram;
   Tensor G;
-  const double looped = milliseconds([&] {
+  const double looped = milliseconds(device, [&] {
     G = loop(losses(), parameters);
     (void)G.mm(G.t());
   });
@@ -115,18 +127,24 @@ void row(const char* name, nn::Sequential model, const Tensor& input, torch::Dty
 int main(int count, char** arguments) {
   const double seconds = count > 1 ? std::stod(arguments[1]) : 5;
   const std::string wanted = count > 2 ? arguments[2] : "";
+  const torch::Device device(count > 3 ? arguments[3] : "cpu");
+  if (device.is_cuda() &&
+      torch::cuda::device_count() <= static_cast<std::size_t>(std::max<int>(device.index(), 0))) {
+    std::fprintf(stderr, "libtorch_timing: no device %s here\n", arguments[3]);
+    return 1;
+  }
   torch::set_num_threads(1);
   torch::manual_seed(1);
-  std::printf("LibTorch %s; medians in ms, and in steps\n", TORCH_VERSION);
+  std::printf("LibTorch %s on %s; medians in ms, and in steps\n", TORCH_VERSION, device.str().c_str());
   std::printf(
       "workload       M type   |     step |  Gram   steps | checked steps |  double steps |   rank |      "
       "loop  steps | error\n");
   for (const auto type : {torch::kFloat, torch::kDouble}) {
     const std::string suffix = type == torch::kFloat ? " float" : " double";
     const auto asked = [&](const std::string& name) { return (name + suffix).find(wanted) == 0; };
-    if (asked("W1 MLP 256")) row("W1 MLP", mlp(), torch::randn({256, 784}), type, seconds);
-    if (asked("W2 CNN 256")) row("W2 CNN", cnn(), torch::randn({256, 3, 32, 32}), type, seconds);
-    if (asked("W1 MLP 1024")) row("W1 MLP", mlp(), torch::randn({1024, 784}), type, seconds);
+    if (asked("W1 MLP 256")) row("W1 MLP", mlp(), torch::randn({256, 784}, device), type, seconds);
+    if (asked("W2 CNN 256")) row("W2 CNN", cnn(), torch::randn({256, 3, 32, 32}, device), type, seconds);
+    if (asked("W1 MLP 1024")) row("W1 MLP", mlp(), torch::randn({1024, 784}, device), type, seconds);
   }
   return 0;
 }

@@ -19,3 +19,8 @@ install(FILES ${PROJECT_BINARY_DIR}/sagitta-config.cmake ${PROJECT_BINARY_DIR}/s
 file(RELATIVE_PATH pkgconfig_to_include ${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 configure_file(cmake/sagitta.pc.in ${PROJECT_BINARY_DIR}/sagitta.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/sagitta.pc DESTINATION ${pkgconfig_dir})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT licence)
+
+if(PROJECT_IS_TOP_LEVEL)
+  include(${PROJECT_SOURCE_DIR}/cmake/package.cmake)
+endif()
