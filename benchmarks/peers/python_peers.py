@@ -65,6 +65,7 @@ def torch_func(model, x, y):
 
 
 def torchjd(model, x, y):
+    model = copy.deepcopy(model)  # its hooks wait for the backward pass of every forward pass
     engine = importlib.import_module("torchjd.autogram").Engine(model, batch_dim=0)
     return lambda: engine.compute_gramian(cross_entropy(model(x), y, reduction="none"))
 
