@@ -44,19 +44,10 @@ holds_libtorch() {
     compgen -G "$1/lib*/cmake/Torch/TorchConfig.cmake" >/dev/null
 }
 
-# need_libtorch FOLDER: sets libtorch_prefix to where CMake finds LibTorch: in the user's CMAKE_PREFIX_PATH, or in a
-# virtual environment in FOLDER, which is made where it is not there or was left half-made. Fails where neither
-# can be had.
-need_libtorch() {
-  local folder=$1 prefix
-  local prefixes
-  IFS=':;' read -r -a prefixes <<<"${CMAKE_PREFIX_PATH:-}"
-  for prefix in "${prefixes[@]}"; do
-    if [ -n "$prefix" ] && holds_libtorch "$prefix"; then
-      libtorch_prefix=$prefix
-      return 0
-    fi
-  done
+# need_torch_wheel FOLDER: a virtual environment in FOLDER with the torch wheel, made where it is not there or was left
+# half-made.
+need_torch_wheel() {
+  local folder=$1
   # written last, so that what was interrupted has none; names the wheel, so that another one is a new environment
   local mark=$folder/complete
   if [ "$(cat "$mark" 2>/dev/null)" != "$libtorch_wheel" ]; then
@@ -71,6 +62,38 @@ need_libtorch() {
       "${pip[@]}" --index-url https://download.pytorch.org/whl/cpu "$libtorch_wheel+cpu" >&2 || return 1
     echo "$libtorch_wheel" >"$mark"
   fi
+}
+
+# need_python FOLDER REQUIREMENTS: in the same environment, also what torch needs to be imported, and the packages of the
+# file REQUIREMENTS: the tests of the Python package run there. Fails where they cannot be had.
+need_python() {
+  local folder=$1 requirements=$2 mark=$1/complete-python wanted
+  need_torch_wheel "$folder" || return 1
+  wanted="$libtorch_wheel $(cksum <"$requirements")"
+  [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ] || return 0
+  echo "installing what the Python package's tests take into $folder" >&2
+  local header
+  header=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+  [ -e "$header" ] || need_packages python3-dev || return 1
+  # torch is named too, so that nothing brings in another one
+  "$folder/bin/python" -m pip install -q --only-binary=:all: "$libtorch_wheel+cpu" -r "$requirements" >&2 || return 1
+  echo "$wanted" >"$mark"
+}
+
+# need_libtorch FOLDER: sets libtorch_prefix to where CMake finds LibTorch: in the user's CMAKE_PREFIX_PATH, or in a
+# virtual environment in FOLDER, which is made where it is not there or was left half-made. Fails where neither
+# can be had.
+need_libtorch() {
+  local folder=$1 prefix
+  local prefixes
+  IFS=':;' read -r -a prefixes <<<"${CMAKE_PREFIX_PATH:-}"
+  for prefix in "${prefixes[@]}"; do
+    if [ -n "$prefix" ] && holds_libtorch "$prefix"; then
+      libtorch_prefix=$prefix
+      return 0
+    fi
+  done
+  need_torch_wheel "$folder" || return 1
   for prefix in "$folder"/lib/python3*/site-packages/torch/share/cmake; do
     if holds_libtorch "$prefix"; then
       libtorch_prefix=$prefix

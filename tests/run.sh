@@ -9,7 +9,8 @@ Installs the Debian packages that are missing, builds in build/sanitize, build/t
 build/tests-debian-libtorch, and runs CTest in each.
 
 LibTorch is the one in CMAKE_PREFIX_PATH, else the torch wheel in build/libtorch, installed once by pip. Where neither
-can be had its adapter is left out, and the last line says so; with CI=true that is an error.
+can be had its adapter is left out, and the last line says so; with CI=true that is an error. The Python package is built
+once, installed and tested with the same wheel and the packages of python/tests/requirements.txt.
 TEXT
 }
 set -euo pipefail
@@ -44,10 +45,20 @@ else
   [ "${CI:-}" != true ] || exit 1
 fi
 
+python=()
+if need_python "$root/build/libtorch" "$root/python/tests/requirements.txt"; then
+  python=("-DSAGITTA_PYTHON=$root/build/libtorch/bin/python")
+else
+  no_python="pip cannot bring what python/tests/requirements.txt names: the Python package is not tested"
+  echo "$no_python" >&2
+  [ "${CI:-}" != true ] || exit 1
+  left_out=${left_out:+$left_out; }$no_python
+fi
+
 # without optimisation: sanitized templates take the compiler many times longer with it than the tests then save
 build_and_test sanitize all . -DCMAKE_BUILD_TYPE=None -DSAGITTA_BUILD_EXAMPLES=OFF -DSAGITTA_WITH_LIBTORCH=OFF \
   "-DCMAKE_CXX_FLAGS=-g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-build_and_test tests all . "${release[@]}" "${adapter[@]}" -DSAGITTA_BUILD_BENCHMARKS=ON
+build_and_test tests all . "${release[@]}" "${adapter[@]}" "${python[@]}" -DSAGITTA_BUILD_BENCHMARKS=ON
 if [ "$(dpkg-query -W -f='${db:Status-Status}' libtorch-dev 2>/dev/null)" = installed ]; then
   (
     unset CMAKE_PREFIX_PATH
