@@ -244,6 +244,7 @@ struct Model {
   at::Tensor forward(const at::Tensor& x) const { return call(x); }
   std::vector<at::Tensor> parameters() const { return all; }
   const torch::OrderedDict<std::string, at::Tensor>& named_parameters() const { return named; }
+  static std::vector<at::Tensor> buffers() { return {}; }  // Python puts them back, with modes and gradients
   static std::vector<std::shared_ptr<Model>> modules(bool) { return {}; }
   static bool is_training() { return false; }
   static void train(bool) {}
