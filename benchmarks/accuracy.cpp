@@ -14,9 +14,9 @@
 #include <numeric>
 #include <sagitta/sagitta.hpp>
 
-#include "eigen_mlp.hpp"
-#include "optimizer.hpp"
-#include "problem.hpp"
+#include "data/problem.hpp"
+#include "learners/eigen_mlp.hpp"
+#include "learners/optimizer.hpp"
 
 namespace {
 
@@ -29,9 +29,7 @@ struct Course {
       : configuration(std::move(chosen)),
         problem(make_problem(configuration, data)),
         widths(static_cast<std::size_t>(configuration.depth), configuration.width),
-        activation(configuration.activation == "relu"         ? Activation::relu
-                   : configuration.activation == "leaky_relu" ? Activation::leaky_relu
-                                                              : Activation::tanh) {
+        activation(activations().at(configuration.activation)) {
     widths.insert(widths.begin(), dimensions(configuration, data).inputs);
     widths.push_back(10);
     network.emplace(widths, activation, static_cast<float>(configuration.leaky_slope));
@@ -82,7 +80,7 @@ struct Course {
   Configuration configuration;
   std::unique_ptr<Problem> problem;
   std::vector<Index> widths;
-  Activation activation;
+  const Activation& activation;
   std::optional<EigenMlp<float>> network;
   std::optional<Optimizer<float>> optimizer;
 };

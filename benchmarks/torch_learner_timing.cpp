@@ -13,9 +13,9 @@
 #include <cstdlib>
 #include <numeric>
 
-#include "problem.hpp"
-#include "random.hpp"
-#include "torch_learner.hpp"
+#include "data/problem.hpp"
+#include "data/random.hpp"
+#include "learners/torch_learner.hpp"
 
 using namespace paper;
 

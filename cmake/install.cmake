@@ -11,9 +11,9 @@ install(EXPORT sagitta-targets NAMESPACE sagitta:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/sagitta-config.cmake.in ${PROJECT_BINARY_DIR}/sagitta-config.cmake
   INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/sagitta-config-version.cmake
-  COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
+  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/sagitta-config.cmake ${PROJECT_BINARY_DIR}/sagitta-config-version.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/libtorch-target.cmake DESTINATION ${package_dir})
+  ${PROJECT_SOURCE_DIR}/cmake/libtorch-target.cmake ${PROJECT_SOURCE_DIR}/cmake/eigen.cmake DESTINATION ${package_dir})
 
 # relative to the file itself, so that an installed tree can be moved
 file(RELATIVE_PATH pkgconfig_to_include ${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})

@@ -91,7 +91,7 @@ def main():
     text, all_settings = page.read_text(), {}
     with tempfile.TemporaryDirectory() as folder:
         for figure in FIGURES:
-            checked = run(options.program, "check", figure, *profile, "--results", options.results)
+            checked = run(options.program, "check", figure, *profile, "--verbose", "--results", options.results)
             all_settings[figure] = read_settings(checked)
             planned = run(options.program, "run", figure, *profile, "--data", options.data, "--dry-run",
                           "--results", f"{folder}/none.sqlite").splitlines()[-1]

@@ -43,7 +43,7 @@ paper=$build/examples/paper/sagitta-paper
 if [ -z "$data" ]; then
   if [ -d "$root/../shared/data/mnist" ]; then
     data=$root/../shared/data
-  elif python3 "$root/examples/paper/fetch_data.py" mnist "$root/build/data"; then
+  elif python3 "$root/examples/paper/data/fetch_data.py" mnist "$root/build/data"; then
     data=$root/build/data
   else
     data=synthetic
@@ -56,8 +56,22 @@ results=$output/results.sqlite
 [ "$data" != synthetic ] || results=$output/results-synthetic.sqlite # what was learnt from MNIST is not this run's
 common=("${figures[@]}" --problem random_label_mnist --profile "$profile" --results "$results")
 "$paper" run "${common[@]}" --data "$data"
-"$paper" check "${common[@]}" | tee "$output/verdicts.txt"
-echo
-echo "pictures:"
-"$paper" plot "${common[@]}" --output "$output"
-echo "verdicts: $output/verdicts.txt"
+"$paper" check "${common[@]}" >"$output/verdicts.txt"
+pictures=$("$paper" plot "${common[@]}" --output "$output")
+
+# a condition's error and share of directions of curvature, from the first tasks to the last
+seen() {
+  "$paper" check "$1" "${common[@]:${#figures[@]}}" --verbose |
+    sed -nE "s/^[A-Z]+ +($2), curvature goes with plasticity[^:]*: error ([^,]*),.*; rank ([^,]*),.*/  \1: error \2, directions of curvature \3/p"
+}
+cat <<TEXT
+
+Trained: networks that learn one task after another, each the same digits with other labels, so that every
+task is as hard as the first. A network that keeps its plasticity keeps its error low. Seen, from the first
+tasks to the last (curvature: the share of directions that is left):
+$(seen fig4 ReLU)
+$(seen fig4 tanh)
+$(seen fig6 'leaky ReLU \+ Wasserstein')
+Pictures: $(echo $pictures)
+What of the paper this shows, claim by claim: $output/verdicts.txt
+TEXT

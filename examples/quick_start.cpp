@@ -20,13 +20,13 @@ int main() {
   // from the backward pass to a certified rank
   const std::vector<sagitta::LayerTrace<float>> layers{{.inputs = inputs, .backprops = backprops1},
                                                        {.inputs = activity, .backprops = backprops2}};
-  const sagitta::EffectiveRank rank = sagitta::fisher_rank(layers);
+  const sagitta::GradientGram gram = sagitta::gradient_gram(layers);
+  const sagitta::EffectiveRank rank = sagitta::fisher_rank(gram);
   std::cout << "directions of curvature: " << rank.rank << " of " << rank.max_rank
             << (rank.certified() ? ", certified\n" : ", a close call\n");
 
   // what else the paper looks at
-  const Eigen::MatrixXd K = sagitta::gram(layers);
-  std::cout << "gradient overlap:        " << sagitta::gradient_gram_overlap(K).value << '\n'
+  std::cout << "gradient overlap:        " << sagitta::gradient_gram_overlap(gram).value << '\n'
             << "feature rank:            " << sagitta::feature_rank(activity).rank << " of " << hidden << '\n'
             << "dormancy:                " << sagitta::dormancy(activity) << " nats\n";
 

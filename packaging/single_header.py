@@ -24,8 +24,8 @@ def collect(name, headers):
         if found:
             header = found.group(1).strip("<>")
             ours = header.startswith("sagitta/")
-            if depth and ours and not (include / header).exists():
-                body.append(line)  # stops the compiler
+            if depth and (re.fullmatch(r"[a-z_]+", header) or ours and not (include / header).exists()):
+                body.append(line)  # of the standard library, under a condition; or one that stops the compiler
             elif depth or found.group(1) != f"<{header}>":
                 sys.exit(f"single_header.py: {name}:{number}: expected #include <...> outside of #if, got: {line.strip()}")
             elif ours:

@@ -316,3 +316,34 @@ TEST_CASE("a rounding that no double can tell certifies nothing") {
   CHECK(rank.lower == 0);
   CHECK(rank.upper == 2);
 }
+
+TEST_CASE("rows of probabilities as float and bfloat16 codes make them are distributions, and no others") {
+  generate::Generator generator(36);
+  // softmax summed one by one in float over the words of a language model
+  const Index words = 128256;
+  const MatrixXf logits = MatrixXf::Constant(4, words, .1f);  // whose roundings all have one direction
+  MatrixXf p(4, words);
+  for (Index m = 0; m < 4; ++m) {
+    float sum = 0;
+    for (Index c = 0; c < words; ++c) sum += p(m, c) = std::exp(logits(m, c));
+    for (Index c = 0; c < words; ++c) p(m, c) /= sum;
+  }
+  const double off = std::abs(p.row(0).cast<double>().sum() - 1);
+  INFO("a row is off by " << off);
+  CHECK(off > 1e-4);
+  CHECK(sagitta::sample_labels(p, generator).size() == 4);
+  CHECK(
+      holds(rejection([&] { (void)sagitta::sample_labels(MatrixXf(1.01f * p), generator); }), "sums to 1.0"));
+  // rounded to the 8 bits of bfloat16
+  MatrixXf q = sagitta::softmax(MatrixXf(3 * generate::matrix(generator, 50, 10).cast<float>()));
+  for (float& value : q.reshaped())
+    value = std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x8000u) & 0xFFFF0000u);
+  const Eigen::VectorXi labels = Eigen::VectorXi::Zero(50);
+  CHECK(holds(rejection([&] { (void)sagitta::sample_labels(q, generator); }), "expected 1"));
+  CHECK(sagitta::sample_labels(q, generator, .01).size() == 50);
+  CHECK(sagitta::cross_entropy_backprops(q, labels, .01).rows() == 50);
+  q.row(7) *= 1.02f;
+  CHECK(holds(rejection([&] { (void)sagitta::sample_labels(q, generator, .01); }), "row 7 of probabilities"));
+  for (const double bad : {-1.0, 1.0, std::numeric_limits<double>::quiet_NaN()})
+    CHECK(holds(rejection([&] { (void)sagitta::sample_labels(q, generator, bad); }), "sum_error is "));
+}

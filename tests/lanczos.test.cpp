@@ -166,6 +166,20 @@ TEST_CASE("extreme_eigenpairs: all n, and the same again from any generator of t
   check(std::ranlux24_base(1));
 }
 
+TEST_CASE("extreme_eigenpairs: what no second pass has confirmed has not converged") {
+  generate::Generator generator(78);
+  VectorXd s = VectorXd::Zero(300);  // one start finds 5 once, and then nothing but zeros
+  s.head(3) << 5, 5, 1;
+  const DenseOperator op(with_spectrum(generator, s));
+  const auto hasty = sagitta::extreme_eigenpairs(op, 2, generator, {.max_products = 26});
+  CHECK(hasty.residuals.maxCoeff() <= 1e-9);
+  CHECK(hasty.products <= 26);
+  CHECK_FALSE(hasty.converged);
+  const auto patient = sagitta::extreme_eigenpairs(op, 2, generator);
+  CHECK(patient.converged);
+  CHECK((patient.values.array() - 5).abs().maxCoeff() <= 1e-9);
+}
+
 TEST_CASE("lanczos and extreme_eigenpairs reject what they cannot answer") {
   generate::Generator generator(75);
   const DenseOperator I(MatrixXd::Identity(3, 3));

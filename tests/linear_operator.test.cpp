@@ -106,3 +106,27 @@ TEST_CASE("operators reject what they cannot be") {
   CHECK(rejection([] { sagitta::FunctionOperator(-1, [](const auto&, auto&) {}); }) ==
         "FunctionOperator: size is -1, expected a number >= 0");
 }
+
+TEST_CASE("an operator states how far its products are off, or has the rounding of its Scalar") {
+  struct Stating {
+    using Scalar = float;
+    double stated;
+    Eigen::Index rows() const { return 2; }
+    Eigen::Index cols() const { return 2; }
+    double product_error() const { return stated; }
+    void perform_op(const float* in, float* out) const { std::copy(in, in + 2, out); }
+  };
+  STATIC_REQUIRE(sagitta::SymmetricOperator<Stating>);
+  const double eps = std::numeric_limits<double>::epsilon(), single = std::numeric_limits<float>::epsilon();
+  const MatrixXd A = MatrixXd::Identity(64, 64);
+  CHECK(sagitta::product_error(sagitta::DenseOperator(A)) == 64 * eps);
+  CHECK(sagitta::product_error(sagitta::DenseOperator(MatrixXf(A.cast<float>()))) == 64 * single);
+  CHECK(sagitta::product_error(Stating{1e-4}) == 1e-4 + single);  // the vector is rounded to float
+  const auto same = [](const auto& in, auto& out) { out = in; };
+  CHECK(sagitta::product_error(sagitta::FunctionOperator(64, same)) == 64 * eps);
+  CHECK(sagitta::product_error(sagitta::FunctionOperator(64, same, 1e-5)) == 1e-5);
+  for (const double bad : {-1.0, std::numeric_limits<double>::infinity()}) {
+    CHECK(holds(rejection([&] { (void)sagitta::product_error(Stating{bad}); }), "product_error: op states "));
+    CHECK(holds(rejection([&] { sagitta::FunctionOperator(2, same, bad); }), "FunctionOperator: error is "));
+  }
+}

@@ -8,6 +8,7 @@
 
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using Eigen::VectorXf;
 using generate::Index;
 using sagitta::DenseOperator;
 using sagitta::EffectiveRank;
@@ -151,4 +152,78 @@ TEST_CASE("partial_effective_rank rejects what cannot be") {
                 (void)sagitta::partial_effective_rank(DenseOperator(indefinite), 62, 8, .99, generator, 10);
               }),
               "expected a positive semidefinite operator"));
+}
+
+TEST_CASE("a trace and a norm that the products contradict are errors, and no others are") {
+  generate::Generator generator(86);
+  VectorXd s = VectorXd::Constant(200, 1e-4);
+  s.head(3).setOnes();
+  const sagitta::FunctionOperator op(200, [&](const auto& in, auto& out) { out = s.cwiseProduct(in); });
+  const auto message = [&](double trace, double frobenius) {
+    return rejection(
+        [&] { (void)sagitta::partial_effective_rank(op, trace, frobenius, .99, generator, 40); });
+  };
+  CHECK(message(s.sum(), s.norm()).empty());
+  CHECK(holds(message(1.8, s.norm()), "trace is 1.8 and frobenius 1.7"));
+  CHECK(holds(message(s.sum(), 1), "and frobenius 1, but after "));
+  CHECK(holds(message(3.5, s.norm()), "is not that of a positive semidefinite matrix"));
+  CHECK(holds(message(s.sum(), 2), "is not that of a positive semidefinite matrix"));
+  // right ones, near the rank's crossing too, of every scale, from products in double and in float
+  Index certified = 0;
+  for (int trial = 0; trial < 120; ++trial) {
+    const Index n = generate::whole(generator, 10, 120);
+    const double rate = generate::uniform(generator, .2, .9), scale = std::ldexp(1.0, 50 * (trial % 5 - 2));
+    VectorXf values(n);
+    for (Index i = 0; i < n; ++i)
+      values[i] = static_cast<float>(trial % 3 == 0   ? (i < 4 ? 1 : 1e-5)
+                                     : trial % 3 == 1 ? std::pow(rate, static_cast<double>(i))
+                                                      : i < 6);
+    const VectorXd exact = values.cast<double>();
+    const Index cut = generate::whole(generator, 1, std::min<Index>(n, 8));
+    const double near_by =
+        generate::uniform(generator, -1, 1) * std::pow(10, generate::uniform(generator, -10, -2));
+    const double threshold = std::clamp(exact.head(cut).sum() / exact.sum() * (1 + near_by), 0.0, .999999);
+    const auto truth = sagitta::spectrum_effective_rank(exact, threshold);
+    const auto look = [&](const auto& product) {
+      const EffectiveRank got = sagitta::partial_effective_rank(
+          product, scale * exact.sum(), scale * exact.norm(), threshold, generator, 50);
+      CHECK(got.lower <= truth.upper);
+      CHECK(got.upper >= truth.lower);
+      certified += got.certified();
+    };
+    look(sagitta::FunctionOperator(n,
+                                   [&](const auto& in, auto& out) { out = scale * exact.cwiseProduct(in); }));
+    // float arithmetic behind a double interface, which says so
+    look(sagitta::FunctionOperator(
+        n,
+        [&](const auto& in, auto& out) {
+          const VectorXf product = values.cwiseProduct(in.template cast<float>());
+          out = scale * product.template cast<double>();
+        },
+        3e-7));
+  }
+  CHECK(certified > 120);
+  // a Gram matrix formed in float has small negative eigenvalues, and no wrong trace
+  const Eigen::MatrixXf G = generate::matrix(generator, 6, 90).cast<float>();
+  const MatrixXd K = (G.transpose() * G).cast<double>();
+  const DenseOperator gram(K);
+  const MatrixXd whole = K.selfadjointView<Eigen::Lower>();
+  const auto rank = sagitta::partial_effective_rank(gram, whole.trace(), whole.norm(), .9, generator, 60);
+  CHECK(rank.lower <= sagitta::symmetric_effective_rank(K, .9).rank);
+  CHECK(rank.upper >= sagitta::symmetric_effective_rank(K, .9).rank);
+}
+
+TEST_CASE("max_steps is the most products that are spent, below four too") {
+  generate::Generator generator(87);
+  VectorXd s(50);
+  for (Index i = 0; i < 50; ++i) s[i] = std::pow(.8, static_cast<double>(i));
+  for (Index most = 1; most <= 9; ++most) {
+    Index products = 0;
+    const sagitta::FunctionOperator op(50, [&](const auto& in, auto& out) {
+      out = s.cwiseProduct(in);
+      ++products;
+    });
+    (void)sagitta::partial_effective_rank(op, s.sum(), s.norm(), .99, generator, most);
+    CHECK(products == most);
+  }
 }

@@ -365,3 +365,56 @@ TEMPLATE_TEST_CASE("bad parameters are rejected before anything is written", "",
                 "WassersteinPenalty: theta0("));
   }
 }
+
+TEST_CASE("what no number can hold is an error before anything is written, and the rest is right") {
+  const auto look = [](auto penalty, const std::string& name, auto scalar) {
+    using Scalar = decltype(scalar);
+    using Matrix = Eigen::Matrix<Scalar, -1, -1>;
+    const auto most = std::numeric_limits<Scalar>::max();
+    const Matrix huge = Matrix::Constant(3, 2, most / 2), tiny = Matrix::Constant(3, 2, Scalar(1e-20));
+    Matrix gradient = Matrix::Constant(3, 2, 7);
+    const auto untouched = [&] { return (gradient.array() == 7).all(); };
+    if (std::is_same_v<Scalar, double>) {
+      CHECK(holds(rejection([&] { (void)penalty.value(Matrix::Constant(3, 2, Scalar(1e200))); }),
+                  name + ": the value exceeds the range of double"));
+      CHECK(
+          holds(rejection([&] { (void)penalty.value_and_gradient(huge, gradient); }), name + ": the value"));
+    } else {
+      CHECK(penalty.value(huge) > 1e76);  // in double
+      CHECK(holds(rejection([&] { (void)penalty.add_gradient(huge, 5, gradient); }),
+                  name + ": gradient(0, 0)"));
+    }
+    const Matrix one = Matrix::Ones(3, 2);
+    for (const double strength : {1.7e308, -1.7e308})
+      CHECK(holds(rejection([&] { (void)penalty.add_gradient(one, strength, gradient); }),
+                  name + ": gradient(0, 0)"));
+    CHECK(untouched());
+    penalty.add_gradient(Matrix::Zero(3, 2), 1e300, gradient);
+    CHECK(untouched());
+    if (!std::is_same_v<Scalar, double>) {
+      penalty.add_gradient(tiny, 1e30, gradient);  // gradient of tiny is 2e-20, 4e-20 at most
+      CHECK(gradient(0, 0) >= Scalar(1.9e10));
+      CHECK(gradient(0, 0) <= Scalar(1.3e11));
+      gradient.setConstant(most);
+      CHECK(holds(rejection([&] { (void)penalty.add_gradient(huge, 1e-3, gradient); }),
+                  name + ": gradient(0, 0)"));
+      penalty.add_gradient(one, 1, gradient);  // too little to carry it over
+      CHECK((gradient.array() == most).all());
+    }
+  };
+  const auto all = [&](auto scalar) {
+    const Eigen::Matrix<decltype(scalar), -1, -1> zero = Eigen::Matrix<decltype(scalar), -1, -1>::Zero(3, 2);
+    look(sagitta::L2Penalty(), "L2Penalty", scalar);
+    look(sagitta::L2InitPenalty(zero), "L2InitPenalty", scalar);
+    look(sagitta::WassersteinPenalty(zero), "WassersteinPenalty", scalar);
+    look(sagitta::FeatureRankPenalty(), "FeatureRankPenalty", scalar);
+  };
+  all(0.0);
+  all(0.0f);
+  // far apart, but matched: nothing to do
+  const Eigen::Vector2d ends(-1.5e308, 1.5e308);
+  Eigen::Vector2d gradient(1, 1);
+  sagitta::WassersteinPenalty penalty(ends);
+  CHECK(penalty.add_gradient(ends.reverse(), 1, gradient) == 0);
+  CHECK(gradient == Eigen::Vector2d(1, 1));
+}

@@ -1,11 +1,12 @@
-"""What README.md shows is what the code says and prints: readme.test.py PROJECT QUICK_START_PROGRAM"""
+"""What README.md and docs/training_codes.md show is what the code says and prints:
+readme.test.py PROJECT QUICK_START_PROGRAM GPT2_PROGRAM"""
 import pathlib
 import re
 import subprocess
 import sys
 import unittest
 
-project, program = pathlib.Path(sys.argv[1]), sys.argv[2]
+project, program, gpt2 = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 readme = (project / "README.md").read_text()
 
 
@@ -29,6 +30,18 @@ class Readme(unittest.TestCase):
         self.assertEqual(len(listings), 2)
         for line in "".join(listings).splitlines():
             self.assertIn(line.strip(), lines | {""})
+
+    def test_training_codes(self):
+        page = (project / "docs/training_codes.md").read_text()
+        lines = {line.strip() for path in ("examples/gpt2.cpp", "tests/training_codes.test.cpp")
+                 for line in (project / path).read_text().splitlines()}
+        listings = re.findall(r"```cpp\n(.*?)```", page, re.S)
+        self.assertGreater(len(listings), 6)
+        self.assertEqual([line for line in "".join(listings).splitlines() if line.strip() not in lines | {""}], [])
+        shown = re.search(r"```text\n(.*?)```", page, re.S).group(1).splitlines()
+        printed = subprocess.run([gpt2], check=True, capture_output=True, text=True).stdout.splitlines()
+        self.assertEqual([line.split(":")[0] for line in shown], [line.split(":")[0] for line in printed])
+        self.assertEqual(shown[:2], printed[:2])
 
 
 unittest.main(argv=sys.argv[:1])

@@ -176,6 +176,73 @@ TEST_CASE("eigenvalues that repeat are counted one by one where few are distinct
   check(VectorXd::Zero(400), .99, 0);
 }
 
+TEST_CASE("a bulk far below what stands out does not blur the rank, and the drift holds the error") {
+  generate::Generator generator(101);
+  const Index n = 300;
+  int estimates = 0, silent = 0, exact = 0;
+  const auto look = [&](const VectorXd& s, double threshold) {
+    const sagitta::FunctionOperator op(n, [&](const auto& in, auto& out) { out = s.cwiseProduct(in); });
+    const auto estimate = sagitta::estimated_effective_rank(op, threshold, generator, 96);
+    const auto truth =
+        static_cast<double>(sagitta::spectrum_effective_rank(s.cwiseAbs().eval(), threshold).rank);
+    const double error = std::abs(estimate.rank - truth);
+    ++estimates;
+    exact += error == 0;
+    silent += error > .1 * truth && estimate.drift < error / 2;
+    return error;
+  };
+  for (const double bulk : {1e-5, 1e-6, 1e-8, 1e-10, 1e-12, 0.0})
+    for (const Index outliers : {1, 3, 10}) {
+      VectorXd s(n);
+      for (Index i = 0; i < n; ++i)
+        s[i] = i < outliers ? 1 + generate::uniform(generator, 0, 1)
+                            : bulk * std::abs(sagitta::detail::normal_vector(1, generator)[0]);
+      INFO(outliers << " outliers over a bulk of " << bulk);
+      if (bulk < 1e-5) CHECK(look(s, .99) <= .1 * static_cast<double>(outliers));
+      look(s, .999);
+      look(generate::with_random_signs(generator, s), .9);
+    }
+  for (const double decades : {4.0, 8.0, 12.0}) {
+    VectorXd s(n);
+    for (Index i = 0; i < n; ++i)
+      s[i] = std::pow(10, -decades * static_cast<double>(i) / static_cast<double>(n));
+    for (const double threshold : {.9, .99}) look(s, threshold);
+  }
+  for (const Index rank : {5, 25}) {  // G G^T + 1e-5
+    VectorXd s = VectorXd::Constant(n, 1e-5);
+    for (Index i = 0; i < rank; ++i) s[i] += 100 * generate::uniform(generator, .1, 2);
+    CHECK(look(s, .99) == 0);
+  }
+  INFO(silent << " of " << estimates << " errors above a tenth have a drift below half of them; " << exact
+              << " are exact");
+  CHECK(silent == 0);
+  CHECK(exact > estimates / 2);
+}
+
+TEST_CASE("an estimate that knows every eigenvalue is the rank, and does not drift") {
+  generate::Generator generator(102);
+  const Index n = 400;
+  const auto check = [&](const VectorXd& s, double threshold, Index products) {
+    const sagitta::FunctionOperator op(n, [&](const auto& in, auto& out) { out = s.cwiseProduct(in); });
+    const auto estimate = sagitta::estimated_effective_rank(op, threshold, generator, 100);
+    CHECK(estimate.rank ==
+          static_cast<double>(sagitta::spectrum_effective_rank(s.cwiseAbs().eval(), threshold).rank));
+    CHECK(estimate.drift == 0);
+    CHECK(estimate.products == products);
+  };
+  VectorXd one = VectorXd::Zero(n);
+  one[7] = n;  // the spectrum of a matrix of ones
+  check(one, .99, 3);
+  check(VectorXd::Constant(n, -2), .99, 1);
+  VectorXd few = VectorXd::Constant(n, .5);
+  few.head(4) << 90, -70, 40, 20;
+  for (const double threshold : {.3, .6, .9, .99}) check(few, threshold, 6);
+  const auto ones =
+      sagitta::estimated_effective_rank(DenseOperator(MatrixXd::Ones(n, n)), .99, generator, 100);
+  CHECK(ones.rank == 1);
+  CHECK(ones.drift == 0);
+}
+
 TEST_CASE("the trace estimate lies within its standard errors, which are about right") {
   generate::Generator generator(95);
   const Index n = 120;
@@ -290,4 +357,20 @@ TEST_CASE("estimates reject what they cannot answer") {
         "density_curve: width is 0, expected a finite number > 0");
   CHECK(rejection([&] { (void)sagitta::gradient_hessian_overlap(I, VectorXd::Ones(4), .99, generator); }) ==
         "gradient_hessian_overlap: g has 4 elements, expected 3");
+}
+
+TEST_CASE("density_curve rejects widths that doubles cannot tell beside the nodes") {
+  const sagitta::SpectralDensity density{Eigen::Vector3d(0, 1, 2), Eigen::Vector3d(.25, .5, .25), 3};
+  const sagitta::SpectralDensity single{VectorXd::Constant(1, 5), VectorXd::Ones(1), 1};
+  for (const double width : {1e-300, 1e-17, 1e17, 1e300, 1e308})
+    for (const auto& of : {density, single})
+      CHECK(holds(rejection([&] { (void)sagitta::density_curve(of, width); }), "density_curve: width is "));
+  CHECK(holds(rejection([&] { (void)sagitta::density_curve(single, 1e-14, 100000); }),
+              "density_curve: width is "));
+  for (const double width : {1e-12, 1e-3, 1.0, 1e6}) {
+    const auto curve = sagitta::density_curve(density, width);
+    const double step = (curve.x[511] - curve.x[0]) / 511;
+    CHECK(std::abs(curve.y.sum() * step - 1) <= 1e-9);
+    CHECK(std::abs(curve.x.dot(curve.y) * step - 1) <= 1e-8 * (1 + width));
+  }
 }

@@ -10,7 +10,7 @@
 #include <sagitta/sagitta.hpp>
 #include <span>
 
-#include "eigen_mlp.hpp"
+#include "learners/eigen_mlp.hpp"
 
 namespace {
 
@@ -42,7 +42,7 @@ int main(int count, char** arguments) {
   const std::string folder = std::string(words[1]) + "/";
   std::vector<Index> widths;
   for (const char* width : words.subspan(2)) widths.push_back(std::stol(width));
-  paper::EigenMlp<double> network(widths, paper::Activation::relu, 0);
+  paper::EigenMlp<double> network(widths, paper::activations().at("relu"), 0);
   const auto theta = read<double>(folder + "theta.f64"), inputs = read<double>(folder + "inputs.f64");
   const auto labels = read<int>(folder + "labels.i32");
   const auto n = static_cast<Index>(labels.size()), d = network.parameters();

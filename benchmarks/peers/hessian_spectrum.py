@@ -50,8 +50,8 @@ def sagitta(folder, model, widths, inputs, labels):
     labels.numpy().astype(np.int32).tofile(folder / "labels.i32")
     paper = root / "examples/paper"
     subprocess.run(["c++", "-std=c++20", "-O3", "-march=native", "-I", root / "include", "-I", paper, "-isystem",
-                    "/usr/include/eigen3", here / "hessian_spectrum.cpp", paper / "eigen_mlp.cpp",
-                    paper / "eigen_mlp_curvature.cpp", "-o", folder / "hessian_spectrum"], check=True)
+                    "/usr/include/eigen3", here / "hessian_spectrum.cpp", paper / "learners/eigen_mlp.cpp",
+                    paper / "learners/eigen_mlp_curvature.cpp", paper / "learners/activation.cpp", "-o", folder / "hessian_spectrum"], check=True)
     output = subprocess.run([folder / "hessian_spectrum", folder, *map(str, widths)], check=True, text=True,
                             stdout=subprocess.PIPE).stdout
     values = {}

@@ -88,6 +88,10 @@ EffectiveRank symmetric_effective_rank(const Eigen::MatrixBase<Derived>& A, doub
   detail::check_input_error(input_error, name);
   return detail::symmetric_rank(A, threshold, input_error, false, threads, name);
 }
+template <class Derived>
+EffectiveRank symmetric_effective_rank(const Eigen::MatrixBase<Derived>& A, const RankOptions& options) {
+  return symmetric_effective_rank(A, options.threshold, options.input_error, options.threads);
+}
 
 namespace detail {
 
@@ -98,8 +102,7 @@ template <class = void>
 EffectiveRank effective_rank_by_gram(const MatrixOf<double>& A, double threshold) {
   const Index shorter = (std::min)(A.rows(), A.cols()), longer = (std::max)(A.rows(), A.cols());
   const MatrixOf<double> K = A.rows() <= A.cols() ? row_gram(A) : row_gram(A.transpose());
-  // entry (i, j) of K is off by about sqrt(large) eps |a_i| |a_j|, so K by that times its trace
-  const double product_error = 4 * std::sqrt(static_cast<double>(longer)) * epsilon * K.trace();
+  const double product_error = product_rounding(longer, K.trace());
   const Tridiagonal T = tridiagonalize(K);
   if (const auto certified = counted_rank(T, threshold, product_error, Of::square_roots)) return *certified;
   const Spectrum squares = symmetric_spectrum(T);

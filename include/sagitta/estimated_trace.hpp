@@ -26,8 +26,8 @@ struct EstimatedTrace {
 // is too small (.65 within two) where the rank in effect is just k, so that the space nearly is all there is.
 // Throws std::invalid_argument for an op that is not square, fewer than 4 probes, and where a product is not
 // finite. 2 n probes^2 operations beside the products; n * 3/2 probes doubles.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-EstimatedTrace estimated_trace(const Op& op, Index probes, Generator& generator) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+EstimatedTrace estimated_trace(const Op& op, Index probes, Generator&& generator) {
   constexpr const char* name = "estimated_trace";
   const Index n = detail::checked_size(op, name);
   if (probes < 4) detail::reject(name, "probes is ", probes, ", expected at least 4");

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <sagitta/detail/layer.hpp>
 #include <sagitta/detail/packet.hpp>
 #include <sagitta/effective_rank.hpp>
 #include <sagitta/norms.hpp>
@@ -223,6 +224,34 @@ double dormant_fraction(const Eigen::MatrixBase<Derived>& features, double tau =
   // the mean of equal activities may round to just below them
   const double bound = tau * activity.mean() * (1 + 4 * epsilon);
   return static_cast<double>((activity <= bound).count()) / static_cast<double>(activity.size());
+}
+
+// The activity of the channels of a convolution, whose units they are (Sokar et al. 2023 too average over
+// pixels): what dormancy, per_sample_dormancy and dormant_fraction take for its features.
+//   maps: (M * positions) x channels, row m * positions + t, a view: nchw(data, M, channels, positions), or a
+//     matrix with a row a pixel
+// Returns M x channels, the mean of |maps| over the positions of a sample. The rank of such features is that
+// of the maps themselves, a row a sample: feature_rank(Eigen::Map<...>(data, M, channels * positions)).
+// Throws std::invalid_argument for rows that are no multiple of positions, positions below 1, NaN or
+// infinity. O(size).
+template <class Scalar>
+MatrixOf<double> channel_activity(const MatrixView<Scalar>& maps, Index positions) {
+  constexpr const char* name = "channel_activity";
+  if (positions < 1 || maps.rows() % positions != 0)
+    detail::reject(name, "maps has ", maps.rows(), " rows, expected a multiple of positions, ", positions);
+  const detail::Factor factor(maps);
+  factor.largest(name, "maps");
+  MatrixOf<double> activity(maps.rows() / positions, maps.cols()), values(positions, maps.cols());
+  for (Index m = 0; m < activity.rows(); ++m) {
+    factor.copy(m * positions, positions, 0, maps.cols(), values.data(), positions);
+    activity.row(m) = values.cwiseAbs().colwise().mean();
+  }
+  return activity;
+}
+template <class Derived>
+MatrixOf<double> channel_activity(const Eigen::MatrixBase<Derived>& maps, Index positions) {
+  const auto& rows = detail::in_memory(maps);
+  return channel_activity(MatrixView<typename std::decay_t<decltype(rows)>::Scalar>(rows), positions);
 }
 
 }  // namespace sagitta

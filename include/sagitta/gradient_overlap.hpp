@@ -6,6 +6,8 @@
 #include <sagitta/detail/bracket.hpp>
 #include <sagitta/detail/scaling.hpp>
 #include <sagitta/detail/spectral_measure.hpp>
+#include <sagitta/effective_rank.hpp>
+#include <sagitta/gradient_gram.hpp>
 #include <sagitta/spectral_density.hpp>
 
 // How much of the gradient lies in the top subspace of the Hessian (the paper, section 6.2 and Figure 5):
@@ -62,6 +64,71 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
   return result;
 }
 
+namespace detail {
+
+struct GramCurvature {
+  EffectiveRank rank;  // its bracket includes input_error
+  Overlap overlap;
+};
+
+// The effective rank of a Gram matrix and the overlap below, of one decomposition.
+//   with_rank: whether the rank is asked for; without it threshold 1 takes no decomposition
+template <class Derived>
+GramCurvature gram_curvature(const Eigen::MatrixBase<Derived>& K, double threshold, double input_error,
+                             bool with_rank, const char* name) {
+  check_square(K.rows(), K.cols(), name, "K");
+  check_threshold(threshold, name);
+  check_input_error(input_error, name);
+  const Scaled work = scaled(K, name, "K", true);
+  const Index M = K.rows();
+  for (Index m = 0; m < M; ++m)
+    if (work.matrix(m, m) < 0)
+      reject(name, "K(", m, ", ", m, ") is negative, expected a Gram matrix (positive semidefinite)");
+  const Eigen::VectorXd ones = Eigen::VectorXd::Ones(M);
+  const double scaled_error = std::ldexp(input_error, -work.exponent);
+
+  double whole = 0, square = 0, cube = 0, norm = 0;  // sums of lambda b^2, lambda^2 b^2, lambda^3 b^2; |K|
+  GramCurvature result{.rank = {}, .overlap = {.truncation = M}};
+  if (M == 0) return result;
+  if (threshold == 1) {
+    const Eigen::VectorXd K1 = work.matrix.selfadjointView<Eigen::Lower>() * ones;
+    whole = K1.sum();
+    square = K1.squaredNorm();
+    cube = K1.dot(work.matrix.selfadjointView<Eigen::Lower>() * K1);
+    norm = std::sqrt(2.0) * work.matrix.norm();
+    if (with_rank) result.rank = symmetric_effective_rank(work.matrix, threshold, scaled_error);
+  } else {
+    const SpectralMeasure measure = spectral_measure(work.matrix, ones);
+    const Eigen::ArrayXd values = measure.values.cwiseMax(0);  // below zero is rounding
+    const Eigen::VectorXd moduli = measure.values.cwiseAbs();
+    result.overlap.truncation = bracketed_rank(moduli, measure.error, threshold, M).rank;
+    if (with_rank) result.rank = bracketed_rank(moduli, measure.error + scaled_error, threshold, M);
+    const Eigen::ArrayXd weighted = values * measure.components.array().square();
+    const auto kept = weighted.head(result.overlap.truncation),
+               kept_values = values.head(result.overlap.truncation);
+    whole = weighted.sum();
+    square = (kept_values * kept).sum();
+    cube = (kept_values.square() * kept).sum();
+    norm = std::abs(measure.values[0]);
+  }
+  const double rounding = static_cast<double>(M) * epsilon * norm + scaled_error;
+  if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
+    result.overlap.value = (std::min)(square / std::sqrt(whole * cube), 1.0);
+  return result;
+}
+
+// both answers of one Gram matrix with its error
+template <class = void>
+GramCurvature gram_curvature(const GradientGram& gram, double threshold, const char* name) {
+  GramCurvature result = gram_curvature(gram.matrix(), threshold, gram.error(), true, name);
+  result.rank.max_rank = gram.max_rank();
+  for (Index* bound : {&result.rank.rank, &result.rank.lower, &result.rank.upper})
+    *bound = (std::min)(*bound, gram.max_rank());
+  return result;
+}
+
+}  // namespace detail
+
 // The overlap with the empirical Fisher, from the Gram matrix of the per-sample gradients alone, for the mean
 // gradient of the same samples: with K = Q diag(lambda) Q^T and b = Q^T 1,
 //   sum_{i<=k} lambda_i^2 b_i^2 / sqrt(sum_i lambda_i b_i^2 * sum_{i<=k} lambda_i^3 b_i^2).
@@ -74,41 +141,18 @@ Overlap gradient_hessian_overlap(const Eigen::MatrixBase<Matrix>& H, const Eigen
 template <class Derived>
 Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, double threshold = 0.99,
                               double input_error = 0) {
-  constexpr const char* name = "gradient_gram_overlap";
-  detail::check_square(K.rows(), K.cols(), name, "K");
-  detail::check_threshold(threshold, name);
-  detail::check_input_error(input_error, name);
-  const detail::Scaled work = detail::scaled(K, name, "K", true);
-  const Index M = K.rows();
-  for (Index m = 0; m < M; ++m)
-    if (work.matrix(m, m) < 0)
-      detail::reject(name, "K(", m, ", ", m, ") is negative, expected a Gram matrix (positive semidefinite)");
-  const Eigen::VectorXd ones = Eigen::VectorXd::Ones(M);
+  return detail::gram_curvature(K, threshold, input_error, false, "gradient_gram_overlap").overlap;
+}
 
-  double whole = 0, square = 0, cube = 0, norm = 0;  // sums of lambda b^2, lambda^2 b^2, lambda^3 b^2; |K|
-  Overlap result{.truncation = M};
-  if (M == 0) return result;
-  if (threshold == 1) {
-    const Eigen::VectorXd K1 = work.matrix.selfadjointView<Eigen::Lower>() * ones;
-    whole = K1.sum();
-    square = K1.squaredNorm();
-    cube = K1.dot(work.matrix.selfadjointView<Eigen::Lower>() * K1);
-    norm = std::sqrt(2.0) * work.matrix.norm();
-  } else {
-    const detail::SpectralMeasure measure = detail::spectral_measure(work.matrix, ones);
-    const Eigen::ArrayXd values = measure.values.cwiseMax(0);  // below zero is rounding
-    result.truncation = detail::bracketed_rank(measure.values.cwiseAbs(), measure.error, threshold, M).rank;
-    const Eigen::ArrayXd weighted = values * measure.components.array().square();
-    const auto kept = weighted.head(result.truncation), kept_values = values.head(result.truncation);
-    whole = weighted.sum();
-    square = (kept_values * kept).sum();
-    cube = (kept_values.square() * kept).sum();
-    norm = std::abs(measure.values[0]);
-  }
-  const double rounding = static_cast<double>(M) * epsilon * norm + std::ldexp(input_error, -work.exponent);
-  if (whole > rounding * static_cast<double>(M) && cube > 0 && std::sqrt(cube) > rounding * std::sqrt(whole))
-    result.value = (std::min)(square / std::sqrt(whole * cube), 1.0);
-  return result;
+template <class Derived>
+Overlap gradient_gram_overlap(const Eigen::MatrixBase<Derived>& K, const RankOptions& options) {
+  return gradient_gram_overlap(K, options.threshold, options.input_error);
+}
+
+// The same from a Gram matrix with its error.
+template <class = void>
+Overlap gradient_gram_overlap(const GradientGram& gram, double threshold = 0.99) {
+  return gradient_gram_overlap(gram.matrix(), threshold, gram.error());
 }
 
 // An overlap by products alone.
@@ -177,9 +221,9 @@ EstimatedOverlap untruncated_overlap(const Op& op, const Eigen::VectorXd& unit, 
 // and 16 n steps^2 operations. A quiet NaN as above. Throws std::invalid_argument for an op that is not
 // square, sizes that differ, a threshold outside [0, 1], steps below 2, NaN or infinity in g and where a
 // product is not finite.
-template <SymmetricOperator Op, class Vector, std::uniform_random_bit_generator Generator>
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
 EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g, double threshold,
-                                          Generator& generator, Index steps = 320) {
+                                          Generator&& generator, Index steps = 320) {
   constexpr const char* name = "gradient_hessian_overlap";
   const Index n = detail::checked_size(op, name);
   detail::check_size(g.size(), n, name, "g");
@@ -212,7 +256,8 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
     other_cuts.push_back(detail::crossing(half, size, threshold).modulus);
     for (const double sign : {-2.0, 2.0})
       other_cuts.push_back(
-          detail::crossing(rule, size, std::clamp(threshold + sign * whole.deviation, 0.0, 1.0)).modulus);
+          detail::crossing(rule, size, std::clamp(threshold + sign * whole.share_deviation, 0.0, 1.0))
+              .modulus);
     result.truncation = static_cast<Index>(std::ceil(whole.rank));
     result.products = process.steps;
   }
@@ -246,6 +291,12 @@ EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<
   for (const double other : other_cuts) moved(detail::truncated_overlap(rule, cut_at(other)));
   moved(detail::truncated_overlap(rule_of(std::max<Index>(1, process.steps / 2)), whole_cut));
   return result;
+}
+
+template <SymmetricOperator Op, class Vector, detail::RandomGenerator Generator>
+EstimatedOverlap gradient_hessian_overlap(const Op& op, const Eigen::MatrixBase<Vector>& g,
+                                          Generator&& generator, const EstimateOptions& options = {}) {
+  return gradient_hessian_overlap(op, g, options.threshold, generator, options.steps);
 }
 
 }  // namespace sagitta

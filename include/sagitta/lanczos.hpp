@@ -45,8 +45,8 @@ Lanczos lanczos(const Op& op, const Eigen::MatrixBase<Derived>& start, Index ste
 }
 
 // The same from a start drawn at random.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-Lanczos lanczos(const Op& op, Index steps, Generator& generator) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+Lanczos lanczos(const Op& op, Index steps, Generator&& generator) {
   return lanczos(op, detail::normal_vector(detail::checked_size(op, "lanczos"), generator), steps);
 }
 
@@ -65,7 +65,7 @@ struct Eigenpairs {
   MatrixOf<double> vectors;   // n x k, orthonormal
   Eigen::VectorXd residuals;  // |A v - value v|: an eigenvalue of A lies within it of the value
   Index products = 0;
-  bool converged = false;  // all residuals reached the tolerance
+  bool converged = false;  // all residuals reached the tolerance, and the confirming pass found nothing else
 };
 
 namespace detail {
@@ -104,8 +104,8 @@ struct RitzSpace {
 // it finds nothing. The residuals are computed at the end from products, not estimated. Non-convergence is
 // `converged` false, with residuals that still hold. Throws std::invalid_argument for an op that is not
 // square, k out of range, a tolerance below 0 or not finite, and where a product is not finite.
-template <SymmetricOperator Op, std::uniform_random_bit_generator Generator>
-Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, EigenpairOptions options = {}) {
+template <SymmetricOperator Op, detail::RandomGenerator Generator>
+Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator&& generator, EigenpairOptions options = {}) {
   constexpr const char* name = "extreme_eigenpairs";
   const Index n = detail::checked_size(op, name);
   if (k < 0 || k > n) detail::reject(name, "k is ", k, ", expected 0 to ", n);
@@ -165,7 +165,8 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     const bool confirmed = capacity == n || (checked.size() == k &&
                                              (values(wanted) - checked).cwiseAbs().maxCoeff() <= 2 * allowed);
     const Index kept = reached ? k : keep;  // by a restart
-    if ((reached && confirmed) || result.products + capacity - kept + k > budget) {
+    result.converged = reached && confirmed;
+    if (result.converged || result.products + capacity - kept + k > budget) {
       result.values = values(wanted);
       result.vectors.noalias() = space.basis * ritz.eigenvectors()(every, wanted);
       break;
@@ -199,7 +200,7 @@ Eigenpairs extreme_eigenpairs(const Op& op, Index k, Generator& generator, Eigen
     result.residuals[i] = (product - result.values[i] * result.vectors.col(i)).stableNorm();
   }
   result.products += k;
-  result.converged = result.residuals.maxCoeff() <= 2 * (std::max)(options.tolerance, roundoff) * norm;
+  result.converged &= result.residuals.maxCoeff() <= 2 * (std::max)(options.tolerance, roundoff) * norm;
   return result;
 }
 

@@ -18,8 +18,8 @@
 // be written to), of the same shape. Values are summed in double. The gradients
 // of the first three are exact up to one rounding to the scalar; add_gradient rounds the product and the sum
 // too. Throws std::invalid_argument for another shape than the initialisation's, NaN or infinity (in strength
-// too), before anything is written. value is safe from several threads; the other two may reuse scratch
-// memory.
+// too), and where the value leaves the range of double or an element of the gradient that of its scalar,
+// before anything is written. value is safe from several threads; the other two may reuse scratch memory.
 namespace sagitta {
 
 namespace detail {
@@ -36,12 +36,49 @@ inline void check_strength(double strength, const char* function) {
   if (!is_finite(strength)) reject(function, "strength is ", strength, ", expected a finite number");
 }
 
+// a sum of squares that is to be returned
+inline double checked_value(double value, const char* function) {
+  if (!is_finite(value)) reject(function, "the value exceeds the range of double; scale theta down");
+  return value;
+}
+
 template <class Derived>
 double sum_of_squares(const Eigen::DenseBase<Derived>& A, const char* function) {
   const auto& a = in_memory(A);
   const double sum = blocked_sum(a, 1, square_sum);
   if (!is_finite(sum)) largest_magnitude(a, function, "theta");
-  return sum;
+  return checked_value(sum, function);
+}
+
+// Whether `strength` times slopes of at most `largest_slope` can be formed in Scalar, and added to any finite
+// number there, without leaving its range: it then is too little to carry the largest number over.
+template <class Scalar>
+bool fits(double strength, double largest_slope) {
+  constexpr double most = (std::numeric_limits<Scalar>::max)(), step = std::numeric_limits<Scalar>::epsilon();
+  constexpr double least = (std::numeric_limits<Scalar>::min)() / step;
+  const double factor = 2 * std::abs(strength), change = std::abs(strength) * largest_slope;
+  return is_finite(factor) && is_finite(change) && factor <= most && (factor == 0 || factor >= least) &&
+         change <= most * step / 8;
+}
+
+// gradient = scale gradient + strength slopes in double, for what does not fit: right to one rounding, or an
+// error
+//   slopes: of double, the shape of gradient;  scale: 0 or 1
+template <class Slopes, class Gradient>
+void add_with_care(const Eigen::DenseBase<Slopes>& slopes, double strength, double scale, Gradient& gradient,
+                   const char* function) {
+  using Scalar = typename std::remove_cvref_t<Gradient>::Scalar;
+  MatrixOf<Scalar> next(gradient.rows(), gradient.cols());
+  for (Index j = 0; j < next.cols(); ++j)
+    for (Index i = 0; i < next.rows(); ++i) {
+      const auto before = scale == 0 ? 0.0 : static_cast<double>(gradient.derived().coeff(i, j));
+      const double value = before + strength * slopes.derived().coeff(i, j);
+      if (!is_finite(value) || std::abs(value) > static_cast<double>((std::numeric_limits<Scalar>::max)()))
+        reject(function, "gradient(", i, ", ", j, ") exceeds the range of its scalar with strength ",
+               strength);
+      next(i, j) = static_cast<Scalar>(value);
+    }
+  gradient.matrix() = next;
 }
 
 // sum (a_i - b_i)^2 in double, in as many parts as a packet has strands
@@ -105,7 +142,10 @@ class L2Penalty {
   double value_and_gradient(const Eigen::DenseBase<Theta>& theta, Gradient&& gradient) {
     detail::check_shape(gradient, theta, "L2Penalty", "gradient");
     const double result = value(theta);
-    gradient = theta.derived() * typename Theta::Scalar(2);
+    if (detail::fits<typename Theta::Scalar>(1, 2 * std::sqrt(result)))
+      gradient = theta.derived() * typename Theta::Scalar(2);
+    else
+      detail::add_with_care(2 * theta.derived().template cast<double>(), 1, 0, gradient, "L2Penalty");
     return result;
   }
   template <class Theta, class Gradient>
@@ -113,7 +153,10 @@ class L2Penalty {
     detail::check_strength(strength, "L2Penalty");
     detail::check_shape(gradient, theta, "L2Penalty", "gradient");
     const double result = value(theta);
-    gradient += theta.derived() * static_cast<typename Theta::Scalar>(2 * strength);
+    if (detail::fits<typename Theta::Scalar>(strength, 2 * std::sqrt(result)))
+      gradient += theta.derived() * static_cast<typename Theta::Scalar>(2 * strength);
+    else
+      detail::add_with_care(2 * theta.derived().template cast<double>(), strength, 1, gradient, "L2Penalty");
     return result;
   }
 };
@@ -133,13 +176,16 @@ class L2InitPenalty {
     const auto& t = detail::in_memory(theta);
     const double sum = detail::blocked_sum_of_difference(t, initial_, detail::square_sum);
     if (!detail::is_finite(sum)) detail::largest_magnitude(t, "L2InitPenalty", "theta");
-    return sum;
+    return detail::checked_value(sum, "L2InitPenalty");
   }
   template <class Theta, class Gradient>
   double value_and_gradient(const Eigen::DenseBase<Theta>& theta, Gradient&& gradient) {
     detail::check_shape(gradient, initial_, "L2InitPenalty", "gradient");
     const double result = value(theta);
-    gradient = (theta.derived().matrix() - initial_) * Scalar(2);
+    if (detail::fits<Scalar>(1, 2 * std::sqrt(result)))
+      gradient = (theta.derived().matrix() - initial_) * Scalar(2);
+    else
+      detail::add_with_care(2 * detail::difference(theta, initial_), 1, 0, gradient, "L2InitPenalty");
     return result;
   }
   template <class Theta, class Gradient>
@@ -147,7 +193,10 @@ class L2InitPenalty {
     detail::check_strength(strength, "L2InitPenalty");
     detail::check_shape(gradient, initial_, "L2InitPenalty", "gradient");
     const double result = value(theta);
-    gradient.matrix() += (theta.derived().matrix() - initial_) * static_cast<Scalar>(2 * strength);
+    if (detail::fits<Scalar>(strength, 2 * std::sqrt(result)))
+      gradient.matrix() += (theta.derived().matrix() - initial_) * static_cast<Scalar>(2 * strength);
+    else
+      detail::add_with_care(2 * detail::difference(theta, initial_), strength, 1, gradient, "L2InitPenalty");
     return result;
   }
 
@@ -182,12 +231,12 @@ class WassersteinPenalty {
   }
   template <class Theta, class Gradient>
   double value_and_gradient(const Eigen::DenseBase<Theta>& theta, Gradient&& gradient) {
-    return write(theta, gradient, [](Scalar& g, Scalar slope) { g = slope; });
+    return write(theta, 1, 0, gradient, [](Scalar& g, Scalar slope) { g = slope; });
   }
   template <class Theta, class Gradient>
   double add_gradient(const Eigen::DenseBase<Theta>& theta, double strength, Gradient&& gradient) {
     detail::check_strength(strength, "WassersteinPenalty");
-    return write(theta, gradient,
+    return write(theta, strength, 1, gradient,
                  [factor = static_cast<Scalar>(strength)](Scalar& g, Scalar slope) { g += factor * slope; });
   }
 
@@ -208,13 +257,32 @@ class WassersteinPenalty {
                     total += detail::sum_of_squared_differences(values + first, initial, count);
                     matched(first, count, values + first, initial);
                   });
-    return total;
+    return detail::checked_value(total, "WassersteinPenalty");
+  }
+  // no element of theta can be further from its match
+  template <class Theta>
+  double furthest(const Eigen::DenseBase<Theta>& theta) const {
+    if (sorted_.size() == 0) return 0;
+    const auto& t = detail::in_memory(theta);
+    return (std::max)(static_cast<double>(t.maxCoeff()) - static_cast<double>(sorted_[0]),
+                      static_cast<double>(sorted_[sorted_.size() - 1]) - static_cast<double>(t.minCoeff()));
   }
   template <class Theta, class Gradient, class Store>
-  double write(const Eigen::DenseBase<Theta>& theta, Gradient& gradient, Store store) {
+  double write(const Eigen::DenseBase<Theta>& theta, double strength, double scale, Gradient& gradient,
+               Store store) {
     if (gradient.rows() != rows_ || gradient.cols() != cols_)
       detail::reject("WassersteinPenalty", "gradient is ", gradient.rows(), " x ", gradient.cols(),
                      ", expected ", rows_, " x ", cols_);
+    if (!detail::fits<Scalar>(strength, 2 * furthest(theta))) {
+      Eigen::VectorXd slopes(sorted_.size());
+      const double result =
+          match(theta, scratch_, [&](Index first, Index count, const Scalar* values, const Scalar* initial) {
+            for (Index i = 0; i < count; ++i)
+              slopes[first + i] = 2 * (static_cast<double>(values[i]) - static_cast<double>(initial[i]));
+          });
+      detail::add_with_care(slopes.reshaped(rows_, cols_), strength, scale, gradient, "WassersteinPenalty");
+      return result;
+    }
     detail::FlatGradient<Scalar, Gradient> flat(gradient);
     Scalar* const data = flat.data();
     const double result =
@@ -248,7 +316,7 @@ class FeatureRankPenalty {
   double value_and_gradient(const Eigen::MatrixBase<Features>& features, Gradient&& gradient) {
     detail::check_shape(gradient, features, "FeatureRankPenalty", "gradient");
     const double result = slope(features);
-    gradient = scratch_.gradient.template cast<typename Features::Scalar>();
+    detail::add_with_care(scratch_.gradient, 1, 0, gradient, "FeatureRankPenalty");
     return result;
   }
   template <class Features, class Gradient>
@@ -256,7 +324,7 @@ class FeatureRankPenalty {
     detail::check_strength(strength, "FeatureRankPenalty");
     detail::check_shape(gradient, features, "FeatureRankPenalty", "gradient");
     const double result = slope(features);
-    gradient += (strength * scratch_.gradient).template cast<typename Features::Scalar>();
+    detail::add_with_care(scratch_.gradient, strength, 1, gradient, "FeatureRankPenalty");
     return result;
   }
 
@@ -282,7 +350,8 @@ class FeatureRankPenalty {
     scratch.smallest = T.diagonal.minCoeff();
     scratch.largest = T.diagonal.maxCoeff();
     const double last = wide ? 0 : (std::max)(scratch.smallest, 0.0);
-    return std::ldexp(scratch.largest - last, 2 * scratch.exponent);
+    return detail::checked_value(std::ldexp(scratch.largest - last, 2 * scratch.exponent),
+                                 "FeatureRankPenalty");
   }
   static detail::Tridiagonal tridiagonal(const Scratch& scratch) {
     return {scratch.reduction.diagonal(), scratch.reduction.subDiagonal()};

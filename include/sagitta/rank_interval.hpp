@@ -5,6 +5,7 @@
 #include <numbers>
 #include <sagitta/detail/random.hpp>
 #include <sagitta/effective_rank.hpp>
+#include <sagitta/gradient_gram.hpp>
 #include <vector>
 
 // How much of a rank is chance: the rank of a Fisher or Gauss-Newton matrix is measured on M samples, and M
@@ -15,6 +16,12 @@ struct RankInterval {
   Index rank = 0;   // of K itself
   Index lower = 0;  // the rank of M fresh samples lies from lower to upper
   Index upper = 0;
+};
+
+struct IntervalOptions {
+  double threshold = 0.99;  // of the rank
+  double level = 0.95;      // probability, above 0 and below 1
+  Index replicates = 60;    // subsamples of each of three sizes
 };
 
 namespace detail {
@@ -50,9 +57,9 @@ inline double normal_bound(double level) {
 // (40 and 25 intervals each). Below 8 samples the interval is 1 to M (0 for a zero K). Throws
 // std::invalid_argument for a matrix that is not square, NaN or infinity, a threshold outside [0, 1], a level
 // outside (0, 1), replicates below 2. 3 * replicates ranks of matrices of at most 3M/4.
-template <class Derived, std::uniform_random_bit_generator Generator>
+template <class Derived, detail::RandomGenerator Generator>
 RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold, double level,
-                           Generator& generator, Index replicates = 60) {
+                           Generator&& generator, Index replicates = 60) {
   constexpr const char* name = "rank_interval";
   detail::check_square(K.rows(), K.cols(), name, "K");
   detail::check_threshold(threshold, name);
@@ -90,6 +97,27 @@ RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, double threshold
   const auto centre = static_cast<double>(rank);
   return {rank, std::max<Index>(1, static_cast<Index>(std::floor(centre - half))),
           (std::min)(M, static_cast<Index>(std::ceil(centre + half)))};
+}
+
+template <class Derived, detail::RandomGenerator Generator>
+RankInterval rank_interval(const Eigen::MatrixBase<Derived>& K, Generator&& generator,
+                           const IntervalOptions& options = {}) {
+  return rank_interval(K, options.threshold, options.level, generator, options.replicates);
+}
+
+// The same from a Gram matrix that knows its number of parameters, above which no rank is.
+template <detail::RandomGenerator Generator>
+RankInterval rank_interval(const GradientGram& gram, double threshold, double level, Generator&& generator,
+                           Index replicates = 60) {
+  RankInterval result = rank_interval(gram.matrix(), threshold, level, generator, replicates);
+  for (Index* bound : {&result.rank, &result.lower, &result.upper})
+    *bound = (std::min)(*bound, gram.max_rank());
+  return result;
+}
+template <detail::RandomGenerator Generator>
+RankInterval rank_interval(const GradientGram& gram, Generator&& generator,
+                           const IntervalOptions& options = {}) {
+  return rank_interval(gram, options.threshold, options.level, generator, options.replicates);
 }
 
 }  // namespace sagitta

@@ -36,4 +36,11 @@ struct EffectiveRank {
   }
 };
 
+// What a rank is asked for with, by name: fisher_rank(layers, {.threads = 4}). Not all functions use all.
+struct RankOptions {
+  double threshold = 0.99;
+  double input_error = 0;  // a bound on |A - B|_2 where A is a rounded version of the matrix B that is meant
+  Index threads = 1;       // how many to use at most; any number gives the same bits
+};
+
 }  // namespace sagitta

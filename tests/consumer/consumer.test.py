@@ -69,16 +69,46 @@ class Consumer(Folder):
 
     def test_find_package_of_an_installed_tree(self):
         installed = f"-DCMAKE_PREFIX_PATH={self.path / 'prefix'}"
-        command = self.build("find_package", installed, f"-DSAGITTA_VERSION={version}")
+        major, minor = (int(part) for part in version.split(".")[:2])
+        command = self.build("find_package", installed, f"-DSAGITTA_VERSION={major}.{minor}")
         self.assertIn(f"-isystem {self.path / 'prefix'}", command)
         self.assertNotIn("-W", command)  # our warnings are ours
         self.assertNotIn(f"{project}/include", command)
-        major = int(version.split(".")[0])
-        for wanted in (f"{major + 1}.0", f"{major}.9999"):
+        # until 1.0 another minor version may have another interface
+        for wanted in (f"{major + 1}.0", f"{major}.{minor + 1}", f"{major}.{minor - 1}" if minor else f"{major}.9999"):
             with self.assertRaisesRegex(AssertionError, "compatible|not accepted"):
                 self.build("find_package", installed, f"-DSAGITTA_VERSION={wanted}")
         with self.assertRaisesRegex(AssertionError, "nonsense"):
             self.build("find_package", installed, "-DSAGITTA_VERSION=", "-DSAGITTA_COMPONENTS=nonsense")
+
+    def other_eigen(self, found):
+        """A package of Eigen of another version, as CMake finds it: it admits requests of its own major version."""
+        folder = self.path / f"eigen-{found}"
+        folder.mkdir(exist_ok=True)
+        (folder / "Eigen3Config.cmake").write_text(
+            f'include("{eigen}/Eigen3Config.cmake")\nset(Eigen3_VERSION {found})\n')
+        (folder / "Eigen3ConfigVersion.cmake").write_text(
+            f'set(PACKAGE_VERSION "{found}")\nif(PACKAGE_FIND_VERSION_MAJOR STREQUAL "{found.split(".")[0]}" AND '
+            f'NOT PACKAGE_FIND_VERSION VERSION_GREATER "{found}")\n  set(PACKAGE_VERSION_COMPATIBLE TRUE)\nendif()\n')
+        return f"-DEigen3_DIR={folder}"
+
+    def test_eigen_5_is_not_shut_out_and_an_old_one_is(self):
+        installed = f"-DCMAKE_PREFIX_PATH={self.path / 'prefix'}"
+        self.build("find_package", installed, f"-DSAGITTA_VERSION={version}", self.other_eigen("5.0.1"))
+        call(*self.configure(project, self.path / "by-eigen-5"), "-DSAGITTA_BUILD_TESTS=OFF",
+             "-DSAGITTA_BUILD_EXAMPLES=OFF", "-DSAGITTA_WITH_LIBTORCH=OFF", self.other_eigen("5.0.1"))
+        nowhere = "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF", "-DCMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=OFF", \
+            "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF"
+        for by in (("find_package", installed), ("add_subdirectory", f"-DSAGITTA_SOURCE={project}")):
+            with self.assertRaisesRegex(AssertionError, "needs Eigen 3.4 or 5"):
+                self.build(*by, f"-DSAGITTA_VERSION={version}", self.other_eigen("3.3.9"), *nowhere)
+
+    def test_what_tests_and_benchmarks_need_is_left_out_with_a_warning(self):
+        for package, part in (("Catch2", "TESTS"), ("benchmark", "BENCHMARKS")):
+            said = call(*self.configure(project, self.path / f"without-{package}"), "-DSAGITTA_WITH_LIBTORCH=OFF",
+                        "-DSAGITTA_BUILD_EXAMPLES=OFF", "-DSAGITTA_BUILD_TESTS=OFF", f"-DSAGITTA_BUILD_{part}=ON",
+                        f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON")
+            self.assertRegex(said, f"CMake Warning[^~]*{package} was not found")
 
     def test_add_subdirectory(self):
         command = self.build("add_subdirectory", f"-DSAGITTA_SOURCE={project}", f"-DCMAKE_CXX_FLAGS={warnings}")
@@ -168,7 +198,8 @@ class Consumer(Folder):
         files = set(contents(self.path / "prefix"))
         headers = {str(file.relative_to(project)) for file in (pathlib.Path(project) / "include").rglob("*.hpp")}
         package = {"share/cmake/sagitta/sagitta-config.cmake", "share/cmake/sagitta/sagitta-config-version.cmake",
-                   "share/cmake/sagitta/sagitta-targets.cmake", "share/cmake/sagitta/libtorch-target.cmake",
+                   "share/cmake/sagitta/sagitta-targets.cmake",
+                   "share/cmake/sagitta/libtorch-target.cmake", "share/cmake/sagitta/eigen.cmake",
                    "share/pkgconfig/sagitta.pc", "share/doc/sagitta/LICENSE"}
         self.assertEqual(files, headers | package)
 

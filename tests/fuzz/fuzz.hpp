@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "idx.hpp"
+#include "data/idx.hpp"
 
 // What the fuzz targets of the readers share.
 namespace fuzz {

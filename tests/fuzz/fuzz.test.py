@@ -52,8 +52,8 @@ class Fuzz(unittest.TestCase):
                                str(source), *map(str, more), "-lz", "-o", str(cls.path / name)], capture_output=True, text=True)
 
     def fuzz(self, name):
-        built = self.compile(folder / f"{name}.fuzz.cpp", name, project / "examples/paper/idx.cpp",
-                             project / "examples/paper/npy.cpp")
+        built = self.compile(folder / f"{name}.fuzz.cpp", name, project / "examples/paper/data/idx.cpp",
+                             project / "examples/paper/data/npy.cpp")
         self.assertEqual(built.returncode, 0, built.stderr)
         corpus = self.path / f"{name}-corpus"
         corpus.mkdir()

@@ -278,3 +278,119 @@ TEST_CASE("a sharpness that does not converge is a quiet NaN", "[measure]") {
   CHECK(std::isfinite(got.loss));
   CHECK(got.fisher_rank.rank == 1);
 }
+
+TEST_CASE("labels that are ignored are no samples, tokens are", "[measure]") {
+  torch::manual_seed(65);
+  nn::Sequential model(nn::Linear(4, 6), nn::InstanceNorm1d(5), nn::Tanh(), nn::Linear(6, 3));
+  model->to(torch::kDouble);
+  const Tensor x = torch::randn({7, 5, 4}, torch::kDouble);
+  Tensor y = torch::randint(0, 3, {7, 5});
+  y.index_put_({torch::indexing::Slice(1, 4), torch::indexing::Slice(2)}, -1);
+  lt::MeasureOptions options;
+  options.ignore_index = -1;
+  options.sampled_fisher = options.gauss_newton = options.sharpness = true;
+  options.batch_size = 3;
+  const auto got = lt::measure(model, x, y, options);
+  model->eval();
+  const auto p = model->parameters();
+  const Tensor kept = y.flatten().ne(-1).nonzero().squeeze(1), labels = y.flatten().index_select(0, kept);
+  const auto logits = [&] { return model->forward(x).flatten(0, 1).index_select(0, kept); };
+  const Tensor losses = cross_entropy(logits(), labels), G = jacobian(losses, p);
+  const auto same = [](double a, double b) { return std::abs(a - b) <= 1e-10 * std::abs(b); };
+  CHECK(got.samples == 26);
+  CHECK(same(got.loss, losses.mean().item<double>()));
+  CHECK(same(got.error, logits().argmax(1).ne(labels).to(torch::kDouble).mean().item<double>()));
+  CHECK(same(got.gradient_l2, G.mean(0).norm().item<double>()));
+  CHECK(got.fisher_rank.max_rank == 26);
+  CHECK(got.fisher_rank.rank == lt::symmetric_effective_rank(G.mm(G.t())).rank);
+  CHECK(same(got.overlap.value, sagitta::gradient_gram_overlap(host(G.mm(G.t()))).value));
+  CHECK(got.gauss_newton_rank->max_rank == 51);
+  const Tensor H = lt::exact_hessian([&] { return cross_entropy(logits(), labels).mean(); }, p);
+  CHECK(std::abs(got.sharpness / torch::linalg_eigvalsh(H).max().item<double>() - 1) < 1e-6);
+  CHECK(got.unavailable.empty());
+
+  options.batch_size = -2;
+  CHECK(holds(rejection([&] { (void)lt::measure(model, x, y, options); }), "options.batch_size is -2"));
+  options.batch_size = 0;
+  CHECK(holds(rejection([&] { (void)lt::measure(model, x, y.clamp_min(0) + 2, options); }),
+              "y holds the label "));
+  const auto none = lt::measure(model, x, torch::full_like(y, -100));
+  CHECK(none.samples == 0);
+  CHECK(std::isnan(none.loss));
+  CHECK(none.weight_l2 > 0);
+  CHECK(holds(none.unavailable.at(0).reason, "every label is ignored"));
+}
+
+TEST_CASE("measure says what it could not compute, and computes the rest", "[measure]") {
+  torch::manual_seed(66);
+  const auto reason = [](const lt::Measurement& m, std::string_view quantity) {
+    for (const auto& one : m.unavailable)
+      if (one.quantity == quantity) return one.reason;
+    return std::string();
+  };
+  nn::Linear model(4, 3);
+  const Tensor x = torch::randn({6, 10, 4}), y = torch::ones({6, 2}, torch::kLong);
+  lt::MeasureOptions options;
+  options.sharpness = options.gauss_newton = true;
+  options.losses = [](const Tensor& output, const Tensor& target) {
+    const auto lengths = [&](int64_t n) { return torch::full({output.size(0)}, n, torch::kLong); };
+    return at::ctc_loss(torch::log_softmax(output, 2).transpose(0, 1), target, lengths(10), lengths(2), 0, 0);
+  };
+  const auto got = lt::measure(model, x, y, options);
+  CHECK(std::isnan(got.sharpness));
+  CHECK(
+      holds(reason(got, "sharpness"), "HessianOperator: an operator of the model has no second derivative"));
+  CHECK_FALSE(got.gauss_newton_rank.has_value());
+  CHECK(holds(reason(got, "gauss_newton_rank"), "gauss_newton_gram: logits is of shape [6, 10, 3]"));
+  CHECK(got.unavailable.size() == 2);
+  CHECK(got.gradient_l2 > 0);
+  CHECK(got.fisher_rank.rank > 0);
+
+  int calls = 0;  // a forward pass that is another one each time
+  options.losses = [&](const Tensor& output, const Tensor&) {
+    return output.square().flatten(1).sum(1) * ++calls;
+  };
+  options.sharpness = options.gauss_newton = false;
+  const auto other = lt::measure(model, x, y, options);
+  CHECK(holds(reason(other, "fisher_rank"), "measure: the forward pass does not repeat"));
+  CHECK(other.loss > 0);
+
+  {
+    const torch::NoGradGuard off;
+    model->bias[1] = NAN;
+  }
+  options.losses = [](const Tensor& output, const Tensor&) { return output.square().flatten(1).sum(1); };
+  options.initial = lt::snapshot(model);
+  const auto lost = lt::measure(model, x, y, options);
+  CHECK(std::isnan(lost.loss));
+  CHECK(holds(reason(lost, "loss"), "measure: the loss of sample 0 is NaN"));
+  CHECK(holds(reason(lost, "fisher_rank"), "empirical_fisher_gram: the loss of sample 0"));
+  CHECK(holds(reason(lost, "initial_distance_w2"), "WassersteinPenalty"));
+  CHECK(lost.feature_rank.max_rank == 6);
+}
+
+TEST_CASE("penalties of half precision and beside sparse gradients", "[penalties]") {
+  const Tensor large = torch::full({30}, 300, torch::kHalf).requires_grad_();
+  const Tensor zero = torch::zeros({30}, torch::kHalf).requires_grad_();
+  const std::vector<Tensor> p{large}, initial{zero};
+  const double want = 30 * 300. * 300;
+  CHECK(lt::L2Penalty{}(p).item<double>() == want);
+  CHECK(lt::L2InitPenalty(initial)(p).item<double>() == want);
+  CHECK(lt::WassersteinPenalty(initial)(p).item<double>() == want);
+  CHECK(lt::L2Penalty{}.value(p).item<double>() == want);
+  CHECK(lt::L2Penalty{}.add_gradient_(p, 0.5).item<double>() == want);
+  CHECK(large.grad().scalar_type() == torch::kHalf);
+  CHECK(large.grad().eq(300).all().item<bool>());
+  const Tensor g = torch::autograd::grad({lt::L2Penalty{}(p)}, p)[0];
+  CHECK(g.eq(600).all().item<bool>());
+  CHECK(lt::FeatureRankPenalty{}(torch::full({5, 1}, 300, torch::kHalf)).item<double>() == 0);
+  CHECK(lt::FeatureRankPenalty{}(torch::full({1, 5}, 300, torch::kHalf)).item<double>() == 5 * 300. * 300);
+
+  nn::Embedding words(nn::EmbeddingOptions(6, 2).sparse(true));
+  words(torch::tensor({1, 4, 4})).sum().backward();
+  const Tensor sparse = words->weight.grad();
+  REQUIRE(sparse.is_sparse());
+  const Tensor sum = sparse.to_dense() + words->weight.detach();
+  (void)lt::L2Penalty{}.add_gradient_(words->parameters(), 0.5);
+  CHECK(relative_error(words->weight.grad(), sum) < 1e-6);
+}

@@ -64,6 +64,9 @@ TEST_CASE("positions that cancel widen the bracket, which holds the rank", "[rou
         const auto result = lt::empirical_fisher_gram(losses, std::vector<Tensor>{W});
         REQUIRE(result.fallback_parameters.empty());
         const auto got = lt::symmetric_effective_rank(result);
+        const sagitta::GradientGram gram = lt::gradient_gram(result);  // once, for every answer
+        CHECK(sagitta::fisher_rank(gram).upper == got.upper);
+        CHECK(gram.max_rank() == got.max_rank);
         const auto want = truth.rank();
         const double allowed = lt::detail::rounding_of(result, lt::detail::on_host(result.gram, "test"));
         INFO(type << ", " << M << " samples, " << T << " positions, " << in << " -> " << out << ", cancel "

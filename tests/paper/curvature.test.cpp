@@ -1,7 +1,8 @@
+#include <map>
 #include <sagitta/sagitta.hpp>
 
 #include "catch.hpp"
-#include "exact_curvature.hpp"
+#include "learners/exact_curvature.hpp"
 
 using namespace paper;
 using Eigen::MatrixXd;
@@ -9,9 +10,6 @@ using Eigen::VectorXd;
 using Mlp = EigenMlp<double>;
 
 namespace {
-
-const Activation activations[] = {Activation::relu, Activation::leaky_relu, Activation::tanh,
-                                  Activation::identity};
 
 struct Sample {
   MatrixXd inputs;  // features x n
@@ -24,7 +22,7 @@ struct Sample {
   }
 };
 
-Mlp network(Activation activation, std::vector<Index> widths = {5, 7, 6, 4}) {
+Mlp network(const Activation& activation, std::vector<Index> widths = {5, 7, 6, 4}) {
   Mlp mlp(std::move(widths), activation, .1);
   Generator generator = stream(1, "test");
   mlp.initialize("glorot_uniform", generator);
@@ -66,7 +64,7 @@ MatrixXd jacobian(Mlp& mlp, const Sample& sample) {
 
 TEST_CASE("EigenMlp: the Hessian is that of central differences of the gradient", "[paper]") {
   const Sample sample(5, 9, 4, 2);
-  for (const Activation activation : activations) {
+  for (const Activation& activation : activations()) {
     Mlp mlp = network(activation);
     gradient_of(mlp, sample);
     const MatrixXd H = mlp.curvature_matrix(Curvature::hessian);
@@ -90,7 +88,7 @@ TEST_CASE("EigenMlp: the Hessian is that of central differences of the gradient"
 TEST_CASE("EigenMlp: products of many directions, of one, and the matrix are the same", "[paper]") {
   const Sample sample(5, 9, 4, 3);
   Generator generator = stream(3, "directions");
-  for (const Activation activation : activations)
+  for (const Activation& activation : activations())
     for (const Curvature curvature : {Curvature::hessian, Curvature::gauss_newton}) {
       Mlp mlp = network(activation);
       gradient_of(mlp, sample);
@@ -109,7 +107,7 @@ TEST_CASE("EigenMlp: products of many directions, of one, and the matrix are the
 
 TEST_CASE("EigenMlp: Gauss-Newton is J^T H_z J, and of one linear layer the Hessian itself", "[paper]") {
   const Sample sample(5, 8, 4, 4);
-  for (const Activation activation : activations) {
+  for (const Activation& activation : activations()) {
     Mlp mlp = network(activation);
     const MatrixXd J = jacobian(mlp, sample), p = probabilities(mlp, sample);
     gradient_of(mlp, sample);
@@ -123,7 +121,7 @@ TEST_CASE("EigenMlp: Gauss-Newton is J^T H_z J, and of one linear layer the Hess
     CHECK((G - dense).norm() <= 1e-13 * dense.norm());
     CHECK(sagitta::symmetric_effective_rank(G).rank == sagitta::gauss_newton_rank(J, p).rank);
   }
-  Mlp linear = network(Activation::identity, {5, 4});
+  Mlp linear = network(activations().at("identity"), {5, 4});
   gradient_of(linear, sample);
   const MatrixXd H = linear.curvature_matrix(Curvature::hessian);
   CHECK((H - linear.curvature_matrix(Curvature::gauss_newton)).norm() <= 1e-14 * H.norm());
@@ -131,15 +129,16 @@ TEST_CASE("EigenMlp: Gauss-Newton is J^T H_z J, and of one linear layer the Hess
 
 TEST_CASE("exact_curvature: every rank is that of the matrix written down", "[paper]") {
   const Sample sample(6, 30, 3, 5);
-  for (const Activation activation : {Activation::relu, Activation::tanh}) {
-    Mlp mlp = network(activation, {6, 8, 3});
+  for (const std::string activation : {"relu", "tanh"}) {
+    Mlp mlp = network(activations().at(activation), {6, 8, 3});
     const Task task{0, std::make_shared<Eigen::MatrixXf>(sample.inputs.cast<float>()),
                     std::vector<int>(sample.labels.begin(), sample.labels.end()), 3};
     Sample rounded = sample;  // the task's images are floats
     rounded.inputs = task.inputs->cast<double>();
     Generator generator = stream(5, "labels"), again = generator;
-    const std::vector<double> values = exact_curvature(mlp, task, .99, generator);
-    REQUIRE(values.size() == exact_curvature_names().size());
+    std::map<std::string, double> values;
+    for (const Measured& one : measured(exact_curvature(mlp, task, .99, generator)))
+      values[one.name] = one.value;
 
     const MatrixXd p = probabilities(mlp, rounded);
     const auto per_sample = [&](const Eigen::VectorXi& labels) {
@@ -158,8 +157,14 @@ TEST_CASE("exact_curvature: every rank is that of the matrix written down", "[pa
     gradient_of(mlp, rounded);
     const auto hessian = sagitta::symmetric_effective_rank(mlp.curvature_matrix(Curvature::hessian));
     const double exact = hessian.relative();
-    CHECK(values == std::vector<double>{static_cast<double>(hessian.rank), exact, empirical, sampled, newton,
-                                        std::abs(empirical - exact), std::abs(sampled - exact),
-                                        std::abs(newton - exact)});
+    CHECK(values ==
+          std::map<std::string, double>{{"hessian_rank", static_cast<double>(hessian.rank)},
+                                        {"hessian_rank_relative", exact},
+                                        {"empirical_fisher_rank_relative", empirical},
+                                        {"sampled_fisher_rank_relative", sampled},
+                                        {"gauss_newton_rank_relative", newton},
+                                        {"empirical_fisher_rank_difference", std::abs(empirical - exact)},
+                                        {"sampled_fisher_rank_difference", std::abs(sampled - exact)},
+                                        {"gauss_newton_rank_difference", std::abs(newton - exact)}});
   }
 }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "judge.hpp"
+#include "verdicts/judge.hpp"
 
 // Made-up curves for the tests of the verdicts.
 namespace made_up {

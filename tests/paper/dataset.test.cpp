@@ -1,4 +1,4 @@
-#include "dataset.hpp"
+#include "data/dataset.hpp"
 
 #include <algorithm>
 #include <array>

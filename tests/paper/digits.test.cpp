@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "catch.hpp"
-#include "dataset.hpp"
+#include "data/dataset.hpp"
 
 using paper::Dataset;
 using paper::Index;

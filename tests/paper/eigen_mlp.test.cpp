@@ -1,4 +1,4 @@
-#include "eigen_mlp.hpp"
+#include "learners/eigen_mlp.hpp"
 
 #include <sagitta/sagitta.hpp>
 
@@ -9,7 +9,7 @@ using Mlp = EigenMlp<double>;
 
 namespace {
 
-Mlp network(Activation activation, std::uint64_t seed = 1) {
+Mlp network(const Activation& activation, std::uint64_t seed = 1) {
   Mlp mlp({5, 7, 6, 4}, activation, .1);
   Generator generator = stream(seed, "test");
   mlp.initialize("glorot_uniform", generator);
@@ -40,8 +40,7 @@ double loss(const Eigen::MatrixXd& logits, Eigen::MatrixXd* gradient = nullptr) 
 
 TEST_CASE("EigenMlp: the gradient is that of central differences", "[paper]") {
   const Eigen::MatrixXd inputs = examples(9);
-  for (const Activation activation :
-       {Activation::relu, Activation::leaky_relu, Activation::tanh, Activation::identity}) {
+  for (const Activation& activation : activations()) {
     Mlp mlp = network(activation);
     Eigen::MatrixXd slope;
     loss(mlp.forward(inputs), &slope);
@@ -64,7 +63,7 @@ TEST_CASE("EigenMlp: the gradient is that of central differences", "[paper]") {
 
 TEST_CASE("EigenMlp: a derivative by the features is carried to the parameters below", "[paper]") {
   const Eigen::MatrixXd inputs = examples(6);
-  Mlp mlp = network(Activation::tanh);
+  Mlp mlp = network(activations().at("tanh"));
   const auto energy = [&] {
     mlp.forward(inputs);
     return mlp.features().squaredNorm();
@@ -87,7 +86,7 @@ TEST_CASE("EigenMlp: a derivative by the features is carried to the parameters b
 
 TEST_CASE("EigenMlp: its traces give the Gram matrix of single-sample gradients", "[paper]") {
   const Eigen::MatrixXd inputs = examples(8);
-  Mlp mlp = network(Activation::leaky_relu);
+  Mlp mlp = network(activations().at("leaky_relu"));
   Eigen::MatrixXd G(mlp.parameters(), 8), slope, whole_slope;
   loss(mlp.forward(inputs), &whole_slope);
   for (Index m = 0; m < 8; ++m) {
@@ -111,7 +110,7 @@ TEST_CASE("EigenMlp: its traces give the Gram matrix of single-sample gradients"
 TEST_CASE("EigenMlp: initialisations have their variance and bound", "[paper]") {
   const Index in = 300, out = 200;
   for (const std::string word : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal"}) {
-    EigenMlp<float> mlp({in, out}, Activation::identity, 0);
+    EigenMlp<float> mlp({in, out}, activations().at("identity"), 0);
     Generator generator = stream(3, word);
     mlp.initialize(word, generator);
     const auto weights = mlp.tensor(std::as_const(mlp).theta(), 0);

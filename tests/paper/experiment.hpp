@@ -5,8 +5,8 @@
 #include <map>
 
 #include "catch.hpp"
-#include "random.hpp"
-#include "torch_learner.hpp"
+#include "data/random.hpp"
+#include "learners/torch_learner.hpp"
 
 // Networks that learn by LibTorch, as tests need them.
 namespace paper {
@@ -87,7 +87,7 @@ class Experiment {
            return start ? group.measure_start(tasks) : group.measure_end(tasks);
          })) {
       result.emplace_back();
-      for (const Metric& metric : metrics) result.back()[metric.name] = metric.value;
+      for (const Measured& metric : metrics) result.back()[metric.name] = metric.value;
     }
     return result;
   }

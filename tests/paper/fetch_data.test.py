@@ -1,4 +1,4 @@
-"""Tests of examples/paper/fetch_data.py against web servers on this machine. Standard library only.
+"""Tests of examples/paper/data/fetch_data.py against web servers on this machine. Standard library only.
 
 Where the environment variable SAGITTA_SHARED names a folder with data/mnist, the real files are fetched too.
 """
@@ -19,7 +19,7 @@ import threading
 import unittest
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "paper" / "fetch_data.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "paper" / "data" / "fetch_data.py"
 FIRST = "train-images-idx3-ubyte.gz"
 
 sys.dont_write_bytecode = True  # no __pycache__ beside the script

@@ -1,6 +1,8 @@
-#include "figure.hpp"
-#include "archive.hpp"
+#include "figures/figure.hpp"
+#include "figures/archive.hpp"
+#include "learners/metric.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -248,19 +250,20 @@ TEST_CASE("figures: each claim is about conditions and metrics that the figure h
       for (const Condition& condition : panel.conditions) CHECK(conditions.contains(name(condition)));
     for (const Claim& claim : figure.claims) {
       CHECK(conditions.contains(name(claim.condition)));
-      const bool two = claim.kind == ClaimKind::difference || claim.kind == ClaimKind::change_difference ||
-                       claim.kind == ClaimKind::about_equal || claim.kind == ClaimKind::regularizer ||
-                       claim.kind == ClaimKind::onset || claim.kind == ClaimKind::sensitivity ||
-                       claim.kind == ClaimKind::sooner;
-      if (two) CHECK(conditions.contains(name(claim.other)));
+      const std::vector<std::string>& needs = claim_kinds().at(claim.kind).needs;
+      const auto needed = [&](const std::string& member) {
+        return std::find(needs.begin(), needs.end(), member) != needs.end();
+      };
+      if (needed("other")) CHECK(conditions.contains(name(claim.other)));
       CHECK(!claim.words.empty());
-      const bool signed_claim = claim.kind == ClaimKind::trend || claim.kind == ClaimKind::difference ||
-                                claim.kind == ClaimKind::change_difference ||
-                                claim.kind == ClaimKind::early_difference;
-      CHECK((claim.sign != 0) == signed_claim);
-      if (claim.kind == ClaimKind::early_difference || claim.kind == ClaimKind::worsening)
-        CHECK((!claim.other_metric.empty() && claim.other_metric != claim.metric));
-      CHECK((claim.kind == ClaimKind::plasticity) == !claim.expected.empty());
+      CHECK((claim.sign != 0) == needed("sign"));
+      CHECK(!claim.metric.empty() == needed("metric"));
+      for (const std::string& metric : {claim.metric, claim.other_metric})
+        if (!metric.empty()) CHECK_NOTHROW(metrics().at(metric));
+      CHECK(!claim.other_metric.empty() == needed("other_metric"));
+      CHECK((claim.other_metric.empty() || claim.other_metric != claim.metric));
+      CHECK(!claim.expected.empty() == needed("expected"));
+      CHECK((claim.bound != 0) == needed("bound"));
     }
   }
 }

@@ -1,6 +1,6 @@
 #include "catch.hpp"
 
-#include "judge.hpp"
+#include "verdicts/judge.hpp"
 
 #include <algorithm>
 #include <stdexcept>

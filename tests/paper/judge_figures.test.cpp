@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "curves.hpp"
-#include "judge.hpp"
+#include "verdicts/judge.hpp"
 
 using namespace made_up;
 using paper::Within;

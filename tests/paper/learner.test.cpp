@@ -1,4 +1,4 @@
-#include "learner.hpp"
+#include "learners/learner.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "catch.hpp"
-#include "optimizer.hpp"
-#include "random.hpp"
+#include "data/random.hpp"
+#include "learners/optimizer.hpp"
 
 using namespace paper;
 
@@ -32,9 +32,9 @@ std::vector<Index> in_order(const Task& task) {
   return order;
 }
 
-std::map<std::string, double> by_name(const std::vector<Metric>& metrics) {
+std::map<std::string, double> by_name(const std::vector<Measured>& metrics) {
   std::map<std::string, double> result;
-  for (const Metric& metric : metrics) result[metric.name] = metric.value;
+  for (const Measured& metric : metrics) result[metric.name] = metric.value;
   return result;
 }
 

@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "image_classes.hpp"
-#include "npy.hpp"
+#include "data/image_classes.hpp"
+#include "data/npy.hpp"
 
 // The readers of CIFAR-10 and of ImageNet's classes, on good files and on bad ones.
 using namespace paper;
@@ -164,26 +164,31 @@ TEST_CASE("CIFAR-10: bad batches are refused by name", "[data]") {
 TEST_CASE("classes: files by number, all of one shape, read when asked for", "[data]") {
   const Folder folder;
   const auto file = [&](const std::string& name) { return folder.path / "imagenet32" / "classes" / name; };
-  CHECK(!has_image_classes(folder.path));
-  CHECK(contains(refusal([&] { open_image_classes(folder.path); }),
+  CHECK(!has_image_classes(folder.path, "imagenet32"));
+  CHECK(contains(refusal([&] {
+                   open_image_classes(folder.path, "imagenet32", ImageShape{3, 32, 32});
+                 }),
                  folder.path.string() + ": found no <number>.npy"));
   for (const Index number : {Index{10}, Index{2}, Index{0}})  // 10 comes after 2
     write(file(std::to_string(number) + ".npy"),
           npy(header("(2, 3, 32, 32)"), pixels_of(2, static_cast<char>(number))));
   write(file("readme.npy"), "not a class");
   write(file("3.txt"), "nor this");
-  CHECK(has_image_classes(folder.path));
-  const ImageClasses classes = open_image_classes(folder.path);
+  CHECK(has_image_classes(folder.path, "imagenet32"));
+  const ImageClasses classes = open_image_classes(folder.path, "imagenet32", ImageShape{3, 32, 32});
   CHECK((classes.classes == 3 && classes.images == 2));
   CHECK(classes.read(2)[3072] == 11);
   CHECK(classes.read(1)[0] == 2);
   const auto fingerprint = classes.fingerprint;
   write(file("2.npy"), npy(header("(2, 3, 32, 32)"), pixels_of(2, 7)));
-  CHECK(open_image_classes(folder.path / "imagenet32").fingerprint != fingerprint);
+  CHECK(open_image_classes(folder.path / "imagenet32", "imagenet32", ImageShape{3, 32, 32}).fingerprint !=
+        fingerprint);
 
   const auto says = [&](const std::string& bytes, const std::string& words) {
     write(file("2.npy"), bytes);
-    const std::string text = refusal([&] { open_image_classes(folder.path); });
+    const std::string text = refusal([&] {
+      open_image_classes(folder.path, "imagenet32", ImageShape{3, 32, 32});
+    });
     return contains(text, file("2.npy").string() + ": ") && contains(text, words);
   };
   says(npy(header("(1, 3, 32, 32)"), pixels_of(1, 1)), "holds 1 images, expected 2 as in ");
@@ -200,7 +205,7 @@ TEST_CASE("textures: the same everywhere, alike within a class and not across", 
   CHECK(first == again);
   CHECK(first != second);
   CHECK(first.size() == 4 * 3072);
-  std::set<std::vector<std::uint8_t>> distinct;
+  std::set<std::string> distinct;
   for (std::ptrdiff_t i = 0; i < 4; ++i)
     distinct.emplace(first.begin() + i * 3072, first.begin() + (i + 1) * 3072);
   CHECK(distinct.size() == 4);

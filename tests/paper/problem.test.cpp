@@ -1,11 +1,12 @@
-#include "problem.hpp"
+#include "data/problem.hpp"
 
 #include <algorithm>
 #include <set>
 #include <stdexcept>
 
 #include "catch.hpp"
-#include "random.hpp"
+#include "data/random.hpp"
+#include "runs/fields.hpp"
 
 using namespace paper;
 
@@ -141,7 +142,7 @@ TEST_CASE("random-label CIFAR: all images where there are fewer than asked for, 
         (plain.inputs->middleRows(channel * plane, plane).array() - mean[channel]) / deviation[channel];
     CHECK((few.inputs->middleRows(channel * plane, plane) - expected).cwiseAbs().maxCoeff() <= 1e-5f);
   }
-  CHECK(data.identity("random_label_cifar").starts_with("synthetic_textures_4000-"));
+  CHECK(data.identity(data_set_of("random_label_cifar")).starts_with("synthetic_textures_4000-"));
   c.scaling = "standardized", c.problem = "random_label_mnist";
   const Task digits = make_problem(c, data)->task(0);
   c.scaling = "default";
@@ -183,7 +184,7 @@ TEST_CASE("Continual ImageNet: pairs of classes, none of them twice before all w
   c.images = 1200;
   CHECK(make_problem(c, data)->task(3).size() == 2 * 219);
   CHECK(dimensions(c, data).images == 2 * 219);
-  CHECK(data.identity("continual_imagenet").starts_with("synthetic_textures_100x256-"));
+  CHECK(data.identity(data_set_of("continual_imagenet")).starts_with("synthetic_textures_100x256-"));
 }
 
 TEST_CASE("problems: what a network is told of its inputs is what it gets", "[paper]") {
@@ -200,7 +201,7 @@ TEST_CASE("problems: what a network is told of its inputs is what it gets", "[pa
     CHECK(task.shape == expected.shape);
     CHECK(task.inputs->allFinite());
     c.architecture = "cnn";
-    if (problem == "projected_mnist") CHECK_THROWS_AS(make_problem(c, data), std::invalid_argument);
+    if (problem == "projected_mnist") CHECK_THROWS_AS(validate(c), std::invalid_argument);
   }
 }
 

@@ -99,7 +99,7 @@ class Program(unittest.TestCase):
     def test_check_status_and_plot_of_a_real_run(self):
         self.run_small("a.sqlite")
         common = [*small, "--results", str(self.path / "a.sqlite")]
-        claims = paper("check", *common).stdout
+        claims = paper("check", *common, "--verbose").stdout
         verdicts = ("LOST", "PRESERVED", "HOLDS", "FAILS", "INCONCLUSIVE")
         lines = [line for line in claims.splitlines() if line.startswith(verdicts)]
         self.assertEqual(len(lines), 11 + 10)
@@ -197,7 +197,7 @@ class Program(unittest.TestCase):
         self.assertIn("/nowhere", error("run", "fig1", "--data", "/nowhere"))
         self.assertIn("absent.sqlite", error("check", "fig1", "--results", "absent.sqlite"))
         self.run_small("a.sqlite", tasks=1)
-        self.assertIn("no results yet", error("check", "fig1", "--results", "a.sqlite"))
+        self.assertIn("no results yet", error("check", "fig1", "--profile", "demo", "--results", "a.sqlite"))
         self.assertEqual(list(self.path.glob("results.sqlite")), [])
 
     def test_list_and_dry_run(self):

@@ -1,6 +1,6 @@
 #include "catch.hpp"
 
-#include "results.hpp"
+#include "runs/results.hpp"
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 #include "catch.hpp"
 
-#include "evidence.hpp"
-#include "statistics.hpp"
+#include "verdicts/evidence.hpp"
+#include "verdicts/statistics.hpp"
 
 #include <cmath>
 #include <limits>

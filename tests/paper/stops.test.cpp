@@ -33,7 +33,8 @@ constexpr Index endless = 1000000;  // tasks
 bool run_one(const fs::path& file, Index tasks, std::ostream& log, const std::atomic<bool>& stop) {
   Choice choice = tiny();
   choice.tasks = tasks;
-  const auto runs = all_runs(plan(find_figure("fig1"), choice, digits().identity("random_label_mnist")));
+  const auto runs =
+      all_runs(plan(find_figure("fig1"), choice, digits().identity(data_set_of("random_label_mnist"))));
   Results results(file, Results::Access::write);
   return run_all(std::span(runs).first(1), digits(), results, {.progress_bar = true, .writing_share = 0}, log,
                  stop);
@@ -109,7 +110,8 @@ TEST_CASE("run_all: max_hours stops as a signal does, and the next run goes on",
   const std::atomic<bool> stop{false};
   Choice choice = tiny();
   choice.tasks = 2;
-  const auto runs = all_runs(plan(find_figure("fig1"), choice, digits().identity("random_label_mnist")));
+  const auto runs =
+      all_runs(plan(find_figure("fig1"), choice, digits().identity(data_set_of("random_label_mnist"))));
   {
     Results results(folder.path / "part", Results::Access::write);
     CHECK_FALSE(run_all(runs, digits(), results, {.threads = 1, .max_hours = 1e-9}, log, stop));

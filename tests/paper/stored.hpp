@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "folder.hpp"
-#include "results.hpp"
+#include "runs/results.hpp"
 
 // What the tests of files of results share.
 namespace stored {

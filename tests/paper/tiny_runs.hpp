@@ -5,9 +5,9 @@
 #include <sstream>
 
 #include "catch.hpp"
-#include "figure.hpp"
+#include "figures/figure.hpp"
 #include "folder.hpp"
-#include "runner.hpp"
+#include "runs/runner.hpp"
 
 // Runs of a fraction of a second.
 namespace tiny_runs {
@@ -39,7 +39,8 @@ inline std::string exported(const fs::path& file) {
 inline std::string run(const fs::path& file, int threads, Choice choice, const std::string& figure = "fig1") {
   std::ostringstream log;
   const std::atomic<bool> stop{false};
-  const auto runs = all_runs(plan(find_figure(figure), choice, digits().identity("random_label_mnist")));
+  const auto runs =
+      all_runs(plan(find_figure(figure), choice, digits().identity(data_set_of("random_label_mnist"))));
   {
     Results results(file, Results::Access::write);
     run_all(runs, digits(), results, {threads, false}, log, stop);

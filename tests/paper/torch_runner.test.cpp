@@ -5,10 +5,10 @@
 #include <sstream>
 
 #include "catch.hpp"
-#include "figure.hpp"
+#include "figures/figure.hpp"
 #include "folder.hpp"
-#include "learner.hpp"
-#include "runner.hpp"
+#include "learners/learner.hpp"
+#include "runs/runner.hpp"
 
 // run_all with the learner of LibTorch
 using namespace paper;
@@ -27,7 +27,7 @@ std::vector<PlannedRun> runs(Index tasks) {
   choice.tasks = tasks, choice.seeds = 4;
   choice.problems = {"random_label_mnist"};
   choice.overrides = {{"images", "40"}, {"width", "8"}, {"epochs", "3"}};
-  return all_runs(plan(find_figure("fig1"), choice, digits().identity("random_label_mnist")));
+  return all_runs(plan(find_figure("fig1"), choice, digits().identity(data_set_of("random_label_mnist"))));
 }
 
 std::string train(const fs::path& file, const std::vector<PlannedRun>& plan, const RunnerOptions& options) {

@@ -212,7 +212,7 @@ Band reduce_to_band(const SymmetricBlocks& A, Index threads = 1) {
     Index tiles_of[most_groups] = {};
     for (Index strip = first / wide; strip * wide < count; ++strip) {
       Index* const least = std::min_element(tiles_of, tiles_of + groups);
-      group_of[static_cast<std::size_t>(strip)] = least - tiles_of;
+      group_of[static_cast<std::size_t>(strip)] = static_cast<Index>(least - tiles_of);
       const Index from = (std::max)(first, strip * wide), to = (std::min)(count, (strip + 1) * wide);
       *least += (to - from) * (2 * count - from - to + 1) / 2;
     }

@@ -47,13 +47,30 @@ inline constexpr bool has_direct_access = (int(Derived::Flags) & int(Eigen::Dire
   A.data();
 };
 
+// float or double as it is given; double in the place of what is refused
+template <class Derived>
+using RealOf = std::conditional_t<std::is_same_v<typename Derived::Scalar, float>, float, double>;
+
 // Something whose coefficients can be read in place: A itself where it lies in memory, else its value.
 template <class Derived>
-decltype(auto) in_memory(const Eigen::DenseBase<Derived>& A) {
+decltype(auto) value_of(const Eigen::DenseBase<Derived>& A) {
   if constexpr (has_direct_access<Derived>) {
     return (A.derived());
   } else {
     return typename Derived::PlainObject(A.derived());
+  }
+}
+
+// The same of an argument. Of another type than float or double it is refused by this one line, since what
+// follows compiles: with an empty matrix.
+template <class Derived>
+decltype(auto) in_memory(const Eigen::DenseBase<Derived>& A) {
+  if constexpr (std::is_same_v<RealOf<Derived>, typename Derived::Scalar>) {
+    return value_of(A);
+  } else {
+    static_assert(std::is_same_v<RealOf<Derived>, typename Derived::Scalar>,
+                  "Sagitta takes matrices of float or double, no integers, half precision or complex ones");
+    return MatrixOf<double>();
   }
 }
 

@@ -81,6 +81,7 @@ struct LanczosProcess {
   Eigen::VectorXd residual;      // n
   Index steps = 0;               // m
   double size = 0;               // a lower bound on |A|, of its order
+  double error = 0;              // of a step, relative to |A|
 
   // start: n, not zero
   LanczosProcess(const Eigen::VectorXd& start, Index capacity)
@@ -104,7 +105,7 @@ struct LanczosProcess {
   template <SymmetricOperator Op>
   void extend(const Op& op, Index count, const char* function) {
     const Index n = basis.rows();
-    const double error = step_error(op);
+    error = step_error(op);
     reserve((std::min)(n, steps + count));
     for (; count > 0 && steps < n && !invariant(); --count) {
       if (steps > 0 && !restarted_) residual /= off_diagonal[steps - 1];

@@ -130,7 +130,8 @@ class OrderStatistics {
   // O(n log n) at worst; 8 (float) or 12 bytes of scratch an element.
   template <class Visit>
   void match(const Scalar* values, Index n, const Scalar* sorted, const char* function, Visit visit) {
-    if (n > Index{0xFFFFFFFF}) reject(function, "theta has ", n, " elements, expected fewer than 2^32");
+    if (static_cast<std::uint64_t>(n) > 0xFFFFFFFF)
+      reject(function, "theta has ", n, " elements, expected fewer than 2^32");
     if (!all_finite(values, n))
       for (Index i = 0; i < n; ++i)
         if (!is_finite(values[i]))
@@ -262,34 +263,34 @@ class OrderStatistics {
   template <bool ties>
   static std::size_t count_smaller(const Scalar* values, std::size_t first, std::size_t size,
                                    std::size_t start, std::uint32_t* rank) {
-    using namespace Eigen::internal;
-    using Packet = typename packet_traits<Scalar>::type;
-    constexpr std::size_t strands = packet_traits<Scalar>::size, packets = group / strands;
+    using Packet = detail::Packet<Scalar>;
+    constexpr std::size_t strands = lanes<Scalar>, packets = group / strands;
     static_assert(group % strands == 0);
-    const Packet one = pset1<Packet>(Scalar(1));
+    const Packet one = broadcast<Scalar>(Scalar(1));
     Packet xs[packets], counts[packets];
     for (std::size_t p = 0; p < packets; ++p) {
-      xs[p] = ploadu<Packet>(values + first + p * strands);
-      counts[p] = pset1<Packet>(static_cast<Scalar>(start));
+      xs[p] = load_unaligned(values + first + p * strands);
+      counts[p] = broadcast<Scalar>(static_cast<Scalar>(start));
     }
     const auto compare = [&](std::size_t i) {
-      const Packet value = pset1<Packet>(values[i]);
-      for (std::size_t p = 0; p < packets; ++p) counts[p] = padd(counts[p], pand(pcmp_lt(value, xs[p]), one));
+      const Packet value = broadcast<Scalar>(values[i]);
+      for (std::size_t p = 0; p < packets; ++p)
+        counts[p] = add(counts[p], both(detail::less(value, xs[p]), one));
     };
     for (std::size_t i = 0; i < group; ++i) compare(i);
     for (std::size_t i = group; i < size; ++i) compare(i);
     alignas(64) Scalar smaller[group];
-    for (std::size_t p = 0; p < packets; ++p) pstore(smaller + p * strands, counts[p]);
+    for (std::size_t p = 0; p < packets; ++p) store(smaller + p * strands, counts[p]);
     for (std::size_t i = 0; i < group; ++i)
       rank[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(smaller[i]));
     if constexpr (!ties) return 0;
-    const Packet end = pset1<Packet>(static_cast<Scalar>(size));
-    Packet sum = pset1<Packet>(Scalar(0));
+    const Packet end = broadcast<Scalar>(static_cast<Scalar>(size));
+    Packet sum = broadcast<Scalar>(Scalar(0));
     for (std::size_t p = 0; p < packets; ++p) {
-      const Packet place = plset<Packet>(static_cast<Scalar>(first + p * strands));
-      sum = padd(sum, pand(pcmp_lt(place, end), counts[p]));
+      const Packet place = ramp(static_cast<Scalar>(first + p * strands));
+      sum = add(sum, both(detail::less(place, end), counts[p]));
     }
-    return static_cast<std::size_t>(predux(sum));
+    return static_cast<std::size_t>(detail::sum(sum));
   }
 
   static bool has_subnormal(const Scalar* values, std::size_t n) {
@@ -306,21 +307,20 @@ class OrderStatistics {
   // come before each
   static void add_equal_before(const Scalar* values, std::size_t first, std::size_t size,
                                std::uint32_t* rank) {
-    using namespace Eigen::internal;
-    using Packet = typename packet_traits<Scalar>::type;
-    constexpr std::size_t strands = packet_traits<Scalar>::size;
-    const Packet one = pset1<Packet>(Scalar(1));
+    using Packet = detail::Packet<Scalar>;
+    constexpr std::size_t strands = lanes<Scalar>;
+    const Packet one = broadcast<Scalar>(Scalar(1));
     alignas(64) Scalar equal[group];
     for (std::size_t p = 0; p < group; p += strands) {
-      const Packet x = ploadu<Packet>(values + first + p);
-      const Packet place = plset<Packet>(static_cast<Scalar>(first + p));
-      Packet count = pset1<Packet>(Scalar(0)), j = count;
+      const Packet x = load_unaligned(values + first + p);
+      const Packet place = ramp(static_cast<Scalar>(first + p));
+      Packet count = broadcast<Scalar>(Scalar(0)), j = count;
       for (std::size_t before = 0; before < (std::min)(first + p + strands, size);
-           ++before, j = padd(j, one)) {
-        const Packet is_equal = pcmp_eq(pset1<Packet>(values[before]), x);
-        count = padd(count, pand(pand(is_equal, pcmp_lt(j, place)), one));
+           ++before, j = add(j, one)) {
+        const Packet is_equal = detail::equal(broadcast<Scalar>(values[before]), x);
+        count = add(count, both(both(is_equal, detail::less(j, place)), one));
       }
-      pstore(equal + p, count);
+      store(equal + p, count);
     }
     const std::size_t number = (std::min)(group, size - first);  // behind it lie the ranks of the next bucket
     for (std::size_t i = 0; i < number; ++i)

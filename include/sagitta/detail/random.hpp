@@ -2,8 +2,13 @@
 
 #include <cstdint>
 #include <random>
+#include <type_traits>
 
 namespace sagitta::detail {
+
+// A standard generator as an argument `Generator&&`: one with a name, whose state moves on, or a temporary.
+template <class Generator>
+concept RandomGenerator = std::uniform_random_bit_generator<std::remove_reference_t<Generator>>;
 
 // A uniform draw from [0, 1) with 53 random bits, the same with every standard library for the same
 // generator state (std::uniform_real_distribution is not). Takes as many numbers from the generator as 53

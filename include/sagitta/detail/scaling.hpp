@@ -29,7 +29,9 @@ template <class Derived>
 Scaled scaled(const Eigen::MatrixBase<Derived>& A, const char* function, const char* argument,
               bool lower_only = false) {
   Scaled result;
-  if (lower_only) {
+  if constexpr (!std::is_same_v<RealOf<Derived>, typename Derived::Scalar>) {
+    in_memory(A);  // which says why not
+  } else if (lower_only) {
     result.matrix = MatrixOf<double>::Zero(A.rows(), A.cols());
     result.matrix.template triangularView<Eigen::Lower>() = A.derived().template cast<double>();
   } else {

@@ -65,7 +65,6 @@ class SturmSequence {
 
  private:
   void count_batch(const double* shifts, double* changes) const {
-    using namespace Eigen::internal;
     constexpr Index packets = batch / double_lanes, stretch = 8;
     const DoublePacket sign = broadcast(std::bit_cast<double>(std::uint64_t{1} << 63)), one = broadcast(1),
                        exponent = broadcast(std::numeric_limits<double>::infinity());
@@ -83,8 +82,8 @@ class SturmSequence {
       const DoublePacket d = broadcast(diagonal_[k]), minus_square = broadcast(minus_squares_[k]);
 #pragma GCC unroll 4
       for (Index s = 0; s < packets; ++s) {
-        next[s] = multiply_add(psub(d, x[s]), last[s], pmul(minus_square, next[s]));
-        balance[s] = padd(balance[s], por(pand(pxor(next[s], last[s]), sign), one));  // -1 or 1
+        next[s] = multiply_add(subtract(d, x[s]), last[s], multiply(minus_square, next[s]));
+        balance[s] = add(balance[s], either(both(differing(next[s], last[s]), sign), one));  // -1 or 1
       }
     };
     const Index pairs = size_ / 2 * 2;
@@ -96,16 +95,17 @@ class SturmSequence {
 #pragma GCC unroll 4
       for (Index s = 0; s < packets; ++s) {
         // the exponent's bits inverted: the power of two that brings the sum into [2, 4)
-        const DoublePacket size = padd(pabs(before[s]), pabs(now[s]));
-        const DoublePacket factor = pxor(pand(size, exponent), exponent);
-        before[s] = pmul(before[s], factor);
-        now[s] = pmul(now[s], factor);
+        const DoublePacket size = add(magnitude(before[s]), magnitude(now[s]));
+        const DoublePacket factor = differing(both(size, exponent), exponent);
+        before[s] = multiply(before[s], factor);
+        now[s] = multiply(now[s], factor);
       }
     }
     if (pairs < size_) step(pairs, now, before);
     const DoublePacket n = broadcast(static_cast<double>(size_)), half = broadcast(0.5);
 #pragma GCC unroll 4
-    for (Index s = 0; s < packets; ++s) store(changes + s * double_lanes, pmul(half, psub(n, balance[s])));
+    for (Index s = 0; s < packets; ++s)
+      store(changes + s * double_lanes, multiply(half, subtract(n, balance[s])));
   }
 
   Index size_;

@@ -13,18 +13,30 @@
 // model. Gradients are those of the SUMMED loss, so that K_mn = g_m . g_n for the gradients of the samples'
 // own losses.
 //
-// The forward pass is called once, recorded from outside, and followed by one backward pass that stops at the
-// layers' outputs. Parameters of operators without a rule (docs/adding_a_layer.md) fall back to a backward
-// pass a sample, and the result says which; every result is verified by random signs unless that is switched
-// off. What a call leaves untouched: gradients, the state of default generators, running statistics.
+// The forward pass is called once, recorded from outside, and followed by two backward passes that stop at
+// the layers' outputs. The second gives each sample a power of two of its own, which names the sample of
+// every row, whatever the layout, and shows where samples mix (detail/colours.hpp): nothing is guessed from
+// shapes. Parameters of operators without a rule (docs/adding_a_layer.md), and of layers whose rows mix
+// samples, fall back to a backward pass a sample, and the result says which. The check adds one backward pass
+// down to the parameters (detail/verification.hpp): for weights that make samples count alike, w^T K w must
+// be |sum_n w_n g_n|^2, for each layer at its own scale. What a call leaves untouched: gradients,
+// generators (whose numbers other threads go on drawing), and all older tensors that the forward pass writes
+// to, running statistics above all (detail/isolation.hpp). While a recurrent layer runs, MKLDNN and cuDNN are
+// off for the whole process.
 //
-// Cost at one thread: about a forward and a backward pass plus half of the products, M^2 (inputs + outputs) a
-// linear layer; the check adds two backward passes. Memory: what a backward pass holds, the backprops, N^2
-// for the result, chunks of options.chunk_bytes, and N numel(p) for the largest parameter p that falls back.
+// What is not seen: with the check off, a rule that is wrong; shares of another sample below rounding; with
+// the check on, an error E of K with |w^T E w| below 2e-5 (float; 1e-10 in double) of a layer's weighted
+// trace. Where float cannot hold a Gram matrix (losses of 1e-30), it is double and product_type says so.
+//
+// Cost at one thread: about a forward pass, two backward passes to the layers' outputs and half of the
+// products, M^2 (inputs + outputs) a linear layer. Samples whose gradients differ by more than 2^12 take
+// those passes twice or more. Memory: what a backward pass holds, the backprops twice, N^2 for the result,
+// chunks of options.chunk_bytes, N numel(p) for the largest parameter p that falls back, and as much for each
+// that lies behind a computed tensor.
 //
 // All throw std::invalid_argument for no parameters, parameters that do not require grad or differ in device
 // or type, no-grad mode, an output of another shape, NaN or infinity, a graph that was freed, batch norm in
-// train mode, and where the check fails even for single-sample gradients.
+// train mode that mixes samples, and where the check fails even for single-sample gradients.
 namespace sagitta::libtorch {
 
 // Which loss follows the model's output, for Gauss-Newton.

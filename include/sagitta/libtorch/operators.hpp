@@ -1,161 +1,44 @@
 #pragma once
 
-#include <sagitta/libtorch/parameters.hpp>  // first: see there
-
-#include <ATen/ops/from_blob.h>
-#include <torch/csrc/autograd/autograd.h>
-
-#include <sagitta/libtorch/gram.hpp>
+#include <sagitta/libtorch/detail/curvature_operator.hpp>
 
 // Curvature matrices as products with a vector, for eigenvalue methods (SymmetricOperator): the forward pass
 // and the first backward pass happen once, at construction; each product takes one more backward pass or two.
 // Vectors are the parameters one after the other, [d]. An operator is a snapshot: where a parameter has been
 // changed since, a product throws std::invalid_argument.
+//
+// The forward pass leaves the process as it was: random numbers (dropout keeps the masks of that one pass),
+// running statistics, buffers. Attention and recurrent layers are computed by the operators that they consist
+// of, since fused kernels have no second derivative.
+//
+// What the check at construction sees. Gauss-Newton and the empirical Fisher are J^T H J with a known H and
+// J^T from plain backward passes; their J, the derivative of a backward pass, is checked against J^T with
+// random vectors in which all parameters count alike: any error of J shows. The Hessian is checked to be
+// symmetric, and where the model has custom functions or hooks (only those can be wrong) products are
+// compared with differences of gradients, and backward passes that build no graph are found. What it cannot
+// see: errors below its tolerance, 1e-9 in double and 1e-3 in float (of a parameter's differences: 1e-5 and
+// .005); wrong second derivatives that are symmetric, in float where 20,000 numbers or more go through ReLU
+// and other kinks, and in half precision, where differences of gradients mean nothing; and first derivatives,
+// which are taken for what they are.
+//
+// All throw std::invalid_argument for bad parameters, no-grad mode, outputs of another shape or with NaN or
+// infinity, parameters without influence, operators without a second derivative, and where the check fails.
 namespace sagitta::libtorch {
 
-namespace detail {
-
-using TensorList = std::vector<at::Tensor>;
-
-class CurvatureOperator {
- public:
-  using Scalar = double;
-
-  int64_t rows() const { return elements_; }
-  int64_t cols() const { return elements_; }
-
-  // H v, for v of shape [d] in the parameters' type and on their device.
-  at::Tensor apply(const at::Tensor& v) const {
-    for (std::size_t p = 0; p < parameters_.size(); ++p)
-      if (static_cast<int64_t>(parameters_[p]._version()) != versions_[p] ||
-          parameters_[p].data_ptr() != addresses_[p])
-        reject(function_, parameters_.name(p),
-               " has been changed since the operator was made; make a new one");
-    const at::Tensor& first = parameters_[0];
-    if (!v.defined() || v.dim() != 1 || v.size(0) != elements_ || v.device() != first.device() ||
-        v.scalar_type() != first.scalar_type()) {
-      std::ostringstream got;
-      if (v.defined()) got << v.scalar_type() << " " << v.sizes() << " on " << v.device();
-      reject(function_, "v is ", v.defined() ? got.str() : "undefined", ", expected ", first.scalar_type(),
-             " [", elements_, "] on ", first.device());
-    }
-    const at::AutoGradMode no_graph(false);
-    KeptGradients kept(parameters_);
-    if (guard_) kept.keep(true);
-    return product(v.detach());
-  }
-
-  // out = H in, both of d doubles in host memory; rounded to the parameters' type on the way.
-  void perform_op(const double* in, double* out) const {
-    const at::Tensor v = at::from_blob(const_cast<double*>(in), {elements_}, at::kDouble)
-                             .to(parameters_[0].device(), parameters_[0].scalar_type());
-    at::from_blob(out, {elements_}, at::kDouble).copy_(apply(v));
-  }
-
- protected:
-  CurvatureOperator(const char* function, const Parameters& parameters)
-      : function_(function), parameters_(parameters) {
-    check_parameters(parameters_, function_);
-    check_grad_mode(function_);
-    elements_ = parameters_.elements();
-    for (const at::Tensor& p : parameters_.tensors()) {
-      versions_.push_back(static_cast<int64_t>(p._version()));
-      addresses_.push_back(p.data_ptr());
-    }
-  }
-  CurvatureOperator(const CurvatureOperator&) = default;
-  CurvatureOperator& operator=(const CurvatureOperator&) = default;
-  ~CurvatureOperator() = default;
-
-  // runs a forward pass with the same care as the Gram functions do
-  at::Tensor run(const std::function<at::Tensor()>& forward) {
-    Recorder recorder(parameters_, [](std::string_view) { return false; });
-    const Question question{function_, [&](int64_t) { return forward(); }, {}};
-    GeneratorStates generators;
-    at::Tensor output = run_forward(question, 0, parameters_, recorder, generators);
-    check_defined(output, function_, "the output of the forward pass");
-    if (output.numel() > 0) check_finite(output.reshape({1, -1}), function_, "the output");
-    if (!output.requires_grad())
-      reject(function_,
-             "the output of the forward pass does not require grad, expected one that depends on the "
-             "parameters");
-    const Coverage coverage = CoverageWalk(output, parameters_).coverage(parameters_.size(), {});
-    guard_ = coverage.custom || coverage.slices;
-    if (coverage.custom) {
-      KeptGradients kept(parameters_);
-      keep_gradients(coverage, kept);
-      (void)backward(output, at::zeros_like(output), parameter_edges(parameters_), function_);
-      kept.check(function_);
-    }
-    return output;
-  }
-
-  // gradients of <output, cotangent> by the parameters, zeros where there is no influence
-  TensorList gradients(const at::Tensor& output, const at::Tensor& cotangent, bool with_graph) const {
-    const at::AutoGradMode mode(with_graph);
-    KeptGradients kept(parameters_);
-    if (guard_) kept.keep(true);
-    TensorList result;
-    if (output.requires_grad())
-      result = torch::autograd::grad({output}, parameters_.tensors(), {cotangent}, true, with_graph, true);
-    result.resize(parameters_.size());
-    for (std::size_t p = 0; p < result.size(); ++p)
-      if (!result[p].defined()) result[p] = at::zeros_like(parameters_[p]);
-    return result;
-  }
-
-  at::Tensor flat(const TensorList& tensors) const {
-    TensorList parts;
-    for (const at::Tensor& tensor : tensors) parts.push_back(tensor.detach().reshape({-1}));
-    return at::cat(parts);
-  }
-  // v cut into the shapes of the parameters, for those that `of` has a graph for
-  std::pair<TensorList, TensorList> with_graph(const TensorList& of, const at::Tensor& v) const {
-    std::pair<TensorList, TensorList> result;
-    int64_t first = 0;
-    for (std::size_t p = 0; p < of.size(); ++p) {
-      const int64_t count = parameters_[p].numel();
-      if (of[p].requires_grad()) {
-        result.first.push_back(of[p]);
-        result.second.push_back(v.narrow(0, first, count).view(parameters_[p].sizes()));
-      }
-      first += count;
-    }
-    return result;
-  }
-  // the product with J, which is linear: the derivative by w of J^T w
-  at::Tensor push_forward(const TensorList& transposed_product, const at::Tensor& w,
-                          const at::Tensor& v) const {
-    const auto [outputs, cotangents] = with_graph(transposed_product, v);
-    if (outputs.empty()) return at::zeros_like(w);
-    const at::Tensor result = torch::autograd::grad(outputs, {w}, cotangents, true, false, true)[0];
-    return result.defined() ? result : at::zeros_like(w);
-  }
-
-  virtual at::Tensor product(const at::Tensor& v) const = 0;
-
-  const char* function_;
-  Parameters parameters_;
-  int64_t elements_ = 0;
-
- private:
-  std::vector<int64_t> versions_;
-  std::vector<const void*> addresses_;
-  bool guard_ = false;  // of the gradients, see KeptGradients
-};
-
-}  // namespace detail
-
-// The Hessian of a loss. `loss` computes a tensor of one element. A product takes one backward pass through
-// the first one.
+// The Hessian of a loss. `loss` computes a tensor of one element; batch norm in train mode is allowed. A
+// product takes one backward pass through the first one. The check takes two products, and with custom
+// functions six gradients.
 class HessianOperator : public detail::CurvatureOperator {
  public:
-  HessianOperator(const std::function<at::Tensor()>& loss, const Parameters& parameters)
-      : CurvatureOperator("HessianOperator", parameters) {
-    const at::Tensor value = run(loss);
+  HessianOperator(const std::function<at::Tensor()>& loss, const Parameters& parameters,
+                  const OperatorOptions& options = {})
+      : CurvatureOperator("HessianOperator", parameters, options) {
+    const at::Tensor value = run(loss, /*coupled=*/true);
     if (value.numel() != 1)
       reject(function_, "loss is of shape ", value.sizes(), ", expected one element (the mean over samples)");
     gradient_ = gradients(value, at::ones_like(value), true);
+    check_symmetric(gradient_, loss, value);
+    rest();
   }
 
   // the gradient of the loss, [d]
@@ -164,30 +47,33 @@ class HessianOperator : public detail::CurvatureOperator {
  private:
   at::Tensor product(const at::Tensor& v) const override {
     const auto [outputs, cotangents] = with_graph(gradient_, v);
-    detail::TensorList result;
-    if (!outputs.empty())
-      result = torch::autograd::grad(outputs, parameters_.tensors(), cotangents, true, false, true);
-    result.resize(parameters_.size());
-    for (std::size_t p = 0; p < result.size(); ++p)
-      if (!result[p].defined()) result[p] = at::zeros_like(parameters_[p]);
-    return flat(result);
+    return flat(dense(outputs.empty() ? detail::TensorList{}
+                                      : torch::autograd::grad(outputs, parameters_.tensors(), cotangents,
+                                                              true, false, true)));
   }
 
   detail::TensorList gradient_;
 };
 
 // The Gauss-Newton matrix of the mean loss, (1/M) sum_m J_m^T H_m J_m. `logits` computes [M, C]; see
-// OutputLoss for H. A product takes three backward passes.
+// OutputLoss for H. A product takes three backward passes; the check as much.
 class GaussNewtonOperator : public detail::CurvatureOperator {
  public:
   GaussNewtonOperator(const std::function<at::Tensor()>& logits, const Parameters& parameters,
-                      OutputLoss loss = OutputLoss::softmax_cross_entropy)
-      : CurvatureOperator("GaussNewtonOperator", parameters), loss_(loss), logits_(run(logits)) {
+                      OutputLoss loss = OutputLoss::softmax_cross_entropy,
+                      const OperatorOptions& options = {})
+      : CurvatureOperator("GaussNewtonOperator", parameters, options), loss_(loss), logits_(run(logits)) {
     detail::check_logits(logits_, function_);
     if (logits_.size(0) == 0) reject(function_, "logits has no rows, expected at least one sample");
+    std::ostringstream what;
+    what << "a product for logits of shape " << logits_.sizes();
+    detail::check_fits(8.0 * static_cast<double>(logits_.numel() * logits_.element_size()), logits_.device(),
+                       function_, what.str(), "take fewer samples");
     probabilities_ = at::softmax(logits_.detach(), 1);
     w_ = at::zeros_like(logits_).detach().requires_grad_();
     transposed_product_ = gradients(logits_, w_, true);
+    check_transposed(logits_, transposed_product_, w_);
+    rest();
   }
 
  private:
@@ -205,15 +91,18 @@ class GaussNewtonOperator : public detail::CurvatureOperator {
 };
 
 // The empirical Fisher of the mean loss, (1/M) sum_m g_m g_m^T. `losses` computes [M]. A product takes three
-// backward passes.
+// backward passes; the check as much.
 class EmpiricalFisherOperator : public detail::CurvatureOperator {
  public:
-  EmpiricalFisherOperator(const std::function<at::Tensor()>& losses, const Parameters& parameters)
-      : CurvatureOperator("EmpiricalFisherOperator", parameters), losses_(run(losses)) {
+  EmpiricalFisherOperator(const std::function<at::Tensor()>& losses, const Parameters& parameters,
+                          const OperatorOptions& options = {})
+      : CurvatureOperator("EmpiricalFisherOperator", parameters, options), losses_(run(losses)) {
     (void)detail::losses_factor(losses_, function_);
     if (losses_.size(0) == 0) reject(function_, "losses is empty, expected at least one sample");
     w_ = at::zeros_like(losses_).detach().requires_grad_();
     transposed_product_ = gradients(losses_, w_, true);
+    check_transposed(losses_, transposed_product_, w_);
+    rest();
   }
 
  private:
@@ -227,11 +116,19 @@ class EmpiricalFisherOperator : public detail::CurvatureOperator {
 };
 
 // The Hessian of a loss of few parameters, [d, d] in the parameters' type: d products. Row i is the
-// derivative of element i of the gradient; symmetric to rounding.
+// derivative of element i of the gradient; symmetric to rounding. Refused where it does not fit into memory.
 inline at::Tensor exact_hessian(const std::function<at::Tensor()>& loss, const Parameters& parameters) {
-  const HessianOperator hessian(loss, parameters);
-  const int64_t d = hessian.rows();
+  detail::check_parameters(parameters, "exact_hessian");
   const auto options = parameters[0].options().requires_grad(false);
+  const int64_t d = parameters.elements();
+  const auto elements = static_cast<double>(d);
+  std::ostringstream what;
+  what << "the Hessian of " << d << " parameters";
+  detail::check_fits(
+      elements * elements * static_cast<double>(parameters[0].element_size()), parameters[0].device(),
+      "exact_hessian", what.str(),
+      "take HessianOperator and estimated_effective_rank, extreme_eigenpairs or spectral_density");
+  const HessianOperator hessian(loss, parameters);
   at::Tensor H = at::empty({d, d}, options), unit = at::zeros({d}, options);
   for (int64_t i = 0; i < d; ++i) {
     unit[i] = 1;

@@ -6,7 +6,7 @@
 namespace sagitta::libtorch {
 
 struct GramOptions {
-  bool check = true;  // verify the result by random signs: two more backward passes
+  bool check = true;  // verify the result: one more backward pass, down to the parameters
   uint64_t check_seed = 20240229;
   int64_t chunk_bytes = int64_t{256} << 20;  // bound on the temporaries of a layer
   bool accumulate_in_double = false;         // products and sums in double for a float model too
@@ -26,8 +26,9 @@ struct LayerGram {
 
 struct GramResult {
   at::Tensor gram;  // [N, N], symmetric, on the device of the parameters
-  // the larger of |u^T K u - |sum_n u_n g_n|^2| / trace(K) over two draws of random signs u; a quiet NaN
-  // where the check was off, 0 where K is empty or zero
+  // the largest over all layers of |w^T K w - |sum_n w_n g_n|^2| / sum_n w_n^2 K_nn, where weights w make
+  // samples count alike; where rounding of positions that cancel is more than that sum allows, relative to
+  // it. A quiet NaN where the check was off, 0 where K is empty or zero
   double check_error = std::numeric_limits<double>::quiet_NaN();
   std::vector<ParameterReference> fallback_parameters;  // those that took single-sample backward passes
   int64_t parameter_count = 0;                          // d

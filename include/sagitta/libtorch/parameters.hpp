@@ -58,8 +58,14 @@ class Parameters {
 
 namespace detail {
 
-// Throws std::invalid_argument unless there are parameters, all of them leaves that require grad, of one
-// floating-point type, on one device.
+inline std::string layout_name(at::Layout layout) {
+  std::ostringstream text;
+  text << layout;
+  return text.str();
+}
+
+// Throws std::invalid_argument unless there are parameters, all of them dense leaves that require grad, of
+// one floating-point type, on one device.
 inline void check_parameters(const Parameters& parameters, const char* function) {
   if (parameters.size() == 0) reject(function, "the list of parameters is empty, expected at least one");
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -68,6 +74,10 @@ inline void check_parameters(const Parameters& parameters, const char* function)
     if (!p.is_floating_point())
       reject(function, parameters.name(i), " is of type ", p.scalar_type(),
              ", expected a floating-point type");
+    if (p.layout() != at::kStrided || p.is_meta())
+      reject(function, parameters.name(i), " is ",
+             p.is_meta() ? "on the meta device" : "of layout " + layout_name(p.layout()),
+             ", expected a dense tensor with values");
     if (!p.requires_grad())
       reject(function, parameters.name(i), " does not require grad; leave frozen parameters out");
     if (!p.is_leaf()) reject(function, parameters.name(i), " is not a leaf of the autograd graph");

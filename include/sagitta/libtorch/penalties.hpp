@@ -19,8 +19,9 @@
 //   (loss + strength * penalty(model->parameters())).backward();      // a term of the loss
 //   loss.backward();  penalty.add_gradient_(model->parameters(), strength);   // the same gradients, no graph
 //
-// Both cost O(d), a sort for Wasserstein. The term is a tensor without dimensions of the parameters' type;
-// sums are formed in double. add_gradient_ returns the value in double, on the device. All throw
+// Both cost O(d), a sort for Wasserstein. The term is a tensor without dimensions of the parameters' type, of
+// float for half precision; squares are formed in float at least and summed in double. add_gradient_ returns
+// the value in double, on the device; a sparse gradient becomes a dense one. All throw
 // std::invalid_argument for an empty list, another number of parameters or other shapes than the
 // initialisation's, and parameters that differ in device or type.
 namespace sagitta::libtorch {
@@ -32,15 +33,13 @@ template <class Derived>
 class PenaltyOnParameters {
  public:
   at::Tensor operator()(const Parameters& parameters) const {
-    self().check(parameters);
-    at::Tensor sum;
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const at::Tensor target = self().target(parameters[i].detach(), i);
-      const at::Tensor distance = target.defined() ? parameters[i] - target : parameters[i];
-      const at::Tensor term = (distance * distance).sum(at::kDouble);
-      sum = sum.defined() ? sum + term : term;
-    }
-    return sum.to(parameters[0].scalar_type());
+    return sum_of_squares(parameters).to(at::promote_types(parameters[0].scalar_type(), at::kFloat));
+  }
+
+  // The value alone, in double, without a graph.
+  at::Tensor value(const Parameters& parameters) const {
+    const at::NoGradGuard no_grad;
+    return sum_of_squares(parameters);
   }
 
   at::Tensor add_gradient_(const Parameters& parameters, double strength) const {
@@ -48,12 +47,13 @@ class PenaltyOnParameters {
     const at::NoGradGuard no_grad;
     at::Tensor sum;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const at::Tensor target = self().target(parameters[i].detach(), i);
-      const at::Tensor distance = target.defined() ? parameters[i] - target : parameters[i].detach();
+      const at::Tensor distance = distance_of(parameters, i);
+      const at::Tensor pull = distance.to(parameters[i].scalar_type());
       at::Tensor& gradient = parameters[i].mutable_grad();
-      if (!gradient.defined()) gradient = at::zeros_like(distance);
-      gradient.add_(distance, 2 * strength);
-      const at::Tensor term = (distance * distance).sum(at::kDouble);
+      if (!gradient.defined()) gradient = at::zeros_like(pull);
+      if (gradient.is_sparse()) gradient = gradient.to_dense();  // the penalty's is dense
+      gradient.add_(pull, 2 * strength);
+      const at::Tensor term = distance.square().sum(at::kDouble);
       sum = sum.defined() ? sum + term : term;
     }
     return sum;
@@ -77,6 +77,22 @@ class PenaltyOnParameters {
 
  private:
   const Derived& self() const { return static_cast<const Derived&>(*this); }
+  // in float at least: a square of half precision overflows above 255
+  at::Tensor distance_of(const Parameters& parameters, std::size_t i) const {
+    const at::Tensor target = self().target(parameters[i].detach(), i);
+    const auto type = at::promote_types(parameters[i].scalar_type(), at::kFloat);
+    return target.defined() ? parameters[i].to(type) - target.to(type) : parameters[i].to(type);
+  }
+  at::Tensor sum_of_squares(const Parameters& parameters) const {
+    self().check(parameters);
+    at::Tensor sum;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor distance = distance_of(parameters, i);
+      const at::Tensor term = (distance * distance).sum(at::kDouble);
+      sum = sum.defined() ? sum + term : term;
+    }
+    return sum;
+  }
 };
 
 }  // namespace detail
@@ -174,7 +190,7 @@ struct FeatureRankFunction : torch::autograd::Function<FeatureRankFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& features) {
     const auto [value, gradient] = value_and_gradient(features);
     context->save_for_backward({gradient});
-    return value.to(features.scalar_type());
+    return value.to(at::promote_types(features.scalar_type(), at::kFloat));
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list outer) {

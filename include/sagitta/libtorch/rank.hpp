@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sagitta/effective_rank.hpp>
+#include <sagitta/fisher.hpp>
 #include <sagitta/libtorch/gram.hpp>
 
 namespace sagitta::libtorch {
@@ -43,16 +43,19 @@ inline EffectiveRank symmetric_effective_rank(const at::Tensor& A, double thresh
   return sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(A, K));
 }
 
-// The effective rank of a Gram matrix, whose max_rank is min(N, number of parameters). The bracket also
-// includes what positions that cancel add to the rounding (GramResult::cancellation). The gradients count as
-// exact as the model's own arithmetic gives its activations and backprops.
+// The Gram matrix on the host with all that must be known of it, once, for every answer: fisher_rank,
+// gradient_gram_overlap and rank_interval take it. Its error is what the rounding of the products and, where
+// the positions of a sample cancel, of their sums may have moved it by (GramResult::cancellation); the
+// gradients count as exact as the model's own arithmetic gives its activations and backprops.
+inline GradientGram gradient_gram(const GramResult& result) {
+  MatrixOf<double> K = detail::on_host(result.gram, "gradient_gram");
+  const double error = detail::rounding_of(result, K);
+  return {std::move(K), error, static_cast<Index>(result.parameter_count)};
+}
+
+// The effective rank of a Gram matrix, whose max_rank is min(N, number of parameters): that of gradient_gram.
 inline EffectiveRank symmetric_effective_rank(const GramResult& result, double threshold = 0.99) {
-  constexpr const char* name = "symmetric_effective_rank";
-  const MatrixOf<double> K = detail::on_host(result.gram, name);
-  EffectiveRank rank = sagitta::symmetric_effective_rank(K, threshold, detail::rounding_of(result, K));
-  rank.max_rank = std::min<Index>(rank.max_rank, static_cast<Index>(result.parameter_count));
-  for (Index* bound : {&rank.rank, &rank.lower, &rank.upper}) *bound = std::min(*bound, rank.max_rank);
-  return rank;
+  return sagitta::detail::gradient_rank(gradient_gram(result), threshold, 1, "symmetric_effective_rank");
 }
 
 }  // namespace sagitta::libtorch

@@ -1,14 +1,13 @@
 #pragma once
 
 #include <ATen/Context.h>
-#include <ATen/core/Generator.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <mutex>
+#include <sagitta/libtorch/detail/errors.hpp>
 #include <sagitta/libtorch/parameters.hpp>
 
 namespace sagitta::libtorch::detail {
@@ -18,31 +17,6 @@ struct ExactArithmetic {
   at::NoGradGuard no_grad;
   c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
   at::NoTF32Guard no_tf32;
-};
-
-// The states of the default generators, which dropout in a forward pass moves.
-class GeneratorStates {
- public:
-  GeneratorStates() = default;  // none
-  explicit GeneratorStates(at::Device device) {
-    save(at::Device(at::kCPU));
-    if (!device.is_cpu()) save(device);
-  }
-  void restore() {
-    for (auto& [generator, state] : saved_) {
-      const std::lock_guard<std::mutex> lock(generator.mutex());
-      generator.set_state(state);
-    }
-  }
-
- private:
-  void save(at::Device device) {
-    at::Generator generator = at::globalContext().defaultGenerator(device);
-    const std::lock_guard<std::mutex> lock(generator.mutex());
-    at::Tensor state = generator.get_state();
-    saved_.emplace_back(std::move(generator), std::move(state));
-  }
-  std::vector<std::pair<at::Generator, at::Tensor>> saved_;
 };
 
 // Guards the gradients of parameters. A custom function may add to them in its backward pass, as
@@ -111,21 +85,14 @@ inline torch::autograd::variable_list backward(const at::Tensor& output, const a
                                                const torch::autograd::edge_list& edges,
                                                const char* function) {
   if (edges.empty()) return {};
-  try {
+  return explained(function, [&] {
     auto gradients = torch::autograd::Engine::get_default_engine().execute(
         {torch::autograd::impl::gradient_edge(output)},
         {cotangent.to(output.scalar_type()).reshape(output.sizes()).contiguous()}, true, false, false, edges);
     for (at::Tensor& gradient : gradients)
       if (gradient.defined() && gradient.is_sparse()) gradient = gradient.to_dense();
     return gradients;
-  } catch (const c10::Error& error) {
-    if (std::string_view(error.what()).find("backward through the graph a second time") !=
-        std::string_view::npos)
-      reject(function,
-             "the autograd graph of the forward pass was freed, expected one that no backward pass "
-             "has used up (retain_graph)");
-    throw;
-  }
+  });
 }
 
 inline torch::autograd::edge_list parameter_edges(const Parameters& parameters) {

@@ -83,7 +83,8 @@ inline Factor convolution(const OperatorCall& call, const ParameterUse& use, con
                           const Batch& batch) {
   const at::Tensor& x = call.tensor(0);
   const int64_t spatial = backprop.dim() - 3;
-  if (use.argument == 0 || spatial < 1 || x.dim() != spatial + 2 || batch.reading.dim != 0) throw NoAnswer{};
+  if (use.argument == 0 || spatial < 1 || x.dim() != spatial + 2) throw NoAnswer{};
+  batch.require_before(1);
   if (use.argument == 2) {
     Factor bias = channel_factor(backprop, use.view, 1, batch);
     bias.sums_backprops = true;

@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/function.h>
 
+#include <map>
 #include <sagitta/libtorch/detail/recorder.hpp>
 #include <set>
 #include <unordered_map>
@@ -16,16 +17,35 @@ struct Coverage {
   std::set<std::size_t> uncovered;
   bool custom = false;  // a custom autograd function is part of the graph
   bool slices = false;  // so is a write into a part of a tensor
+  bool hooks = false;   // a hook may change a gradient on its way
 };
 
-// Generated nodes have plain names ("AddmmBackward0"), LibTorch's own lie in torch::autograd, and a custom
-// function is one of those, torch::autograd::CppNode, or of the user's.
+// Computed tensors through which some parameters are reached, and through nothing else that counts.
+struct Cut {
+  std::vector<std::size_t> leaves;  // places in the recorder's list
+  std::set<std::size_t> parameters;
+  bool custom = false;  // a custom autograd function lies between
+};
+
+// Generated nodes have names that end with a number ("AddmmBackward0"), LibTorch's own lie in
+// torch::autograd. What is neither is a custom function, of C++ (torch::autograd::CppNode or a name of the
+// user's) or of Python ("CenteredBackward").
 inline bool is_custom(const torch::autograd::Node& node) {
   const std::string name = node.name();
-  return name.find("CppNode<") != std::string::npos ||
-         (name.find("::") != std::string::npos && name.rfind("torch::autograd::", 0) != 0);
+  if (name.find("CppNode<") != std::string::npos) return true;
+  if (name.rfind("torch::autograd::", 0) == 0) return false;
+  return name.find("::") != std::string::npos || name.empty() || name.back() < '0' || name.back() > '9';
 }
 
+// whether a user's hook looks at the gradients that flow into a node
+template <class Node>
+bool has_hooks(Node& node) {
+  if constexpr (requires { node.tensor_pre_hooks(); })
+    if (!node.tensor_pre_hooks().empty()) return true;
+  return !node.pre_hooks().empty();
+}
+
+// The autograd graph behind an output.
 class CoverageWalk {
  public:
   using Node = torch::autograd::Node;
@@ -47,6 +67,12 @@ class CoverageWalk {
     }
   }
 
+  // whether any parameter influences the output
+  bool reaches_parameters() const {
+    return std::any_of(owners_.begin(), owners_.end(),
+                       [&](const auto& owner) { return reached_.contains(owner.first); });
+  }
+
   // Every edge into a parameter, or into a view of it, must come from a node that was made inside a recorded
   // call whose output is part of the graph, or from another such view.
   Coverage coverage(std::size_t parameters, const std::vector<OperatorCall>& calls) {
@@ -58,6 +84,7 @@ class CoverageWalk {
       if (!reached_.contains(call.edge.function.get())) continue;
       for (const ParameterUse& use : call.uses) {
         const std::size_t p = use.view.parameter;
+        if (p >= parameters) continue;  // a leaf
         intervals[p].push_back({call.first_sequence, call.end_sequence});
         if (!owns(call, use)) result.uncovered.insert(p);
       }
@@ -66,6 +93,8 @@ class CoverageWalk {
       result.uncovered.insert(owner->second);
     for (const Node* const node : reached_) {
       if (owners_.contains(node)) continue;
+      // (a leaf's node keeps its hooks in the tensor, which may be gone)
+      if (!node->next_edges().empty()) result.hooks = result.hooks || has_hooks(const_cast<Node&>(*node));
       result.custom = result.custom || is_custom(*node);
       result.slices = result.slices || node->name() == "torch::autograd::CopySlices";
       for (const auto& edge : node->next_edges()) {
@@ -75,6 +104,72 @@ class CoverageWalk {
           result.uncovered.insert(owner->second);
       }
     }
+    return result;
+  }
+
+  // Which of the parameters `wanted` the leaves account for.
+  //   answered[l]: whether the rules have answered for leaf l
+  //   sound[c]: whether samples are told apart in the output of call c
+  Cut cut(const std::set<std::size_t>& wanted, const std::vector<Leaf>& leaves,
+          const std::vector<bool>& answered, const std::vector<OperatorCall>& calls,
+          const std::vector<bool>& sound, std::size_t parameters) const {
+    // leaves all of whose consumers are sound calls
+    std::map<std::pair<const Node*, uint32_t>, std::size_t> places;
+    std::vector<std::vector<Interval>> consumers(leaves.size()), intervals(parameters);
+    for (std::size_t l = 0; l < leaves.size(); ++l)
+      places.emplace(std::pair(leaves[l].edge.function.get(), leaves[l].edge.input_nr), l);
+    for (std::size_t c = 0; c < calls.size(); ++c)
+      if (sound[c])
+        for (const ParameterUse& use : calls[c].uses)
+          (use.view.parameter < parameters ? intervals[use.view.parameter]
+                                           : consumers[use.view.parameter - parameters])
+              .push_back({calls[c].first_sequence, calls[c].end_sequence});
+    std::vector<bool> usable = answered;
+    for (const Node* const node : reached_)
+      for (const auto& edge : node->next_edges()) {
+        const auto place = places.find({edge.function.get(), edge.input_nr});
+        if (place != places.end() && !inside(*node, consumers[place->second])) usable[place->second] = false;
+      }
+    // what is reached without passing a leaf, and what lies behind those that are met first
+    Cut result;
+    std::set<std::size_t> met;
+    std::unordered_set<const Node*> before, behind;
+    std::set<std::size_t> around;
+    std::vector<const Node*> open{root_};
+    while (!open.empty()) {
+      const Node* const node = open.back();
+      open.pop_back();
+      if (!before.insert(node).second) continue;
+      for (const auto& edge : node->next_edges()) {
+        if (!edge.is_valid()) continue;
+        const auto place = places.find({edge.function.get(), edge.input_nr});
+        if (place != places.end() && usable[place->second]) {
+          met.insert(place->second);
+          continue;
+        }
+        const auto owner = owners_.find(edge.function.get());
+        if (owner != owners_.end() && !owners_.contains(node) && !inside(*node, intervals[owner->second]))
+          around.insert(owner->second);
+        open.push_back(edge.function.get());
+      }
+    }
+    for (const std::size_t l : met) open.push_back(leaves[l].edge.function.get());
+    std::set<std::size_t> found;
+    while (!open.empty()) {
+      const Node* const node = open.back();
+      open.pop_back();
+      if (!behind.insert(node).second) continue;
+      result.custom = result.custom || is_custom(*node);
+      if (const auto owner = owners_.find(node); owner != owners_.end()) found.insert(owner->second);
+      for (const auto& edge : node->next_edges())
+        if (edge.is_valid()) open.push_back(edge.function.get());
+    }
+    for (std::size_t c = 0; c < calls.size(); ++c)  // what is reached both ways would count twice
+      if (sound[c] && behind.contains(calls[c].edge.function.get()))
+        for (const ParameterUse& use : calls[c].uses) found.erase(use.view.parameter);
+    for (const std::size_t p : found)
+      if (wanted.contains(p) && !around.contains(p)) result.parameters.insert(p);
+    if (!result.parameters.empty()) result.leaves.assign(met.begin(), met.end());
     return result;
   }
 

@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 #include <sagitta/libtorch/detail/rounding.hpp>
@@ -18,9 +19,10 @@ namespace sagitta::libtorch::detail {
 
 struct Products {
   int64_t chunk_bytes = 0;  // bound on each temporary
+  at::Tensor weights;       // [N] in double: those of the check; undefined: none
 
   // [N, N] of one factor; with_bias adds the gradients by a bias with the same backprops (T = 1 only). What
-  // positions that cancel add to its rounding is appended to `roundings`.
+  // positions that cancel add to its rounding is appended to `roundings`, [2]: as it is, and weighted.
   at::Tensor gram(const Factor& factor, std::vector<at::Tensor>& roundings, bool with_bias = false) const {
     const int64_t N = rows(factor);
     at::Tensor K = at::zeros({N, N}, factor.backprops.options());
@@ -31,8 +33,12 @@ struct Products {
       add_structured(K, factor, with_bias);
     else
       add_formed(K, factor);
-    if (may_cancel(factor))
-      roundings.push_back(rounding_of_products(uncancelled_lengths(factor), K, !structured));
+    if (may_cancel(factor)) {
+      const at::Tensor lengths = uncancelled_lengths(factor);
+      const at::Tensor plain = rounding_of_products(lengths, K, !structured);
+      roundings.push_back(at::stack(
+          {plain, weights.defined() ? rounding_of_products(lengths, K, !structured, weights) : plain}));
+    }
     return K;
   }
 

@@ -4,85 +4,21 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
 #include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/variable.h>
+#include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
-#include <algorithm>
-#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <sagitta/libtorch/parameters.hpp>
+#include <sagitta/libtorch/rule.hpp>
 #include <string_view>
 #include <unordered_map>
 
 // Watches a forward pass from outside: no hooks, no wrappers, no change of the model. LibTorch reports every
 // operator with its inputs and outputs (at::RecordFunction); those that have a rule and consume a parameter
 // are written down.
-namespace sagitta::libtorch {
-
-// A window on the memory of a parameter: the parameter itself, its transpose, a slice, an expanded copy.
-struct ParameterView {
-  std::size_t parameter = 0;  // its place in the list
-  int64_t offset = 0;         // elements from the parameter's first
-  std::vector<int64_t> sizes, strides;
-
-  // the elements that it may touch, [offset, end())
-  int64_t end() const {
-    int64_t last = offset;
-    for (std::size_t i = 0; i < sizes.size(); ++i) last += (sizes[i] - 1) * strides[i];
-    return last + 1;
-  }
-  // whether no two places of the view are the same element (in an expanded or unfolded view they may be)
-  bool one_to_one() const {
-    std::vector<std::pair<int64_t, int64_t>> steps;
-    for (std::size_t i = 0; i < sizes.size(); ++i)
-      if (sizes[i] > 1) steps.emplace_back(strides[i], sizes[i]);
-    std::sort(steps.begin(), steps.end());
-    int64_t reach = 0;
-    for (const auto& [stride, size] : steps) {
-      if (stride <= reach) return false;
-      reach += (size - 1) * stride;
-    }
-    return true;
-  }
-  bool operator==(const ParameterView&) const = default;
-};
-
-// One parameter in one call of an operator.
-struct ParameterUse {
-  int64_t argument = 0;  // which argument it is,
-  int64_t element = -1;  // and which element of that, where the argument is a list
-  ParameterView view;
-};
-
-// thrown by a rule's helpers where it cannot answer; the parameter then goes to the fallback
-struct NoAnswer {};
-
-// One call of an operator that consumed parameters.
-struct OperatorCall {
-  std::string name;  // "aten::linear"
-  std::vector<c10::IValue> inputs;
-  std::vector<int64_t> output_sizes;  // of the first output
-  std::vector<ParameterUse> uses;
-  torch::autograd::Edge edge;                     // the first output in the autograd graph
-  uint64_t first_sequence = 0, end_sequence = 0;  // numbers of the graph nodes made inside
-  std::vector<int64_t> versions;                  // of the input tensors when they were read
-
-  // Input tensor i, with the values that the operator saw.
-  const at::Tensor& tensor(std::size_t i) const {
-    if (i >= inputs.size() || !inputs[i].isTensor()) throw NoAnswer{};
-    const at::Tensor& x = inputs[i].toTensor();
-    if (!x.defined() || (!x.is_inference() && x._version() != versions[i])) throw NoAnswer{};
-    return x;
-  }
-  bool has_tensor(std::size_t i) const {
-    return i < inputs.size() && inputs[i].isTensor() && inputs[i].toTensor().defined();
-  }
-  double number(std::size_t i, double fallback = 1) const {
-    return i < inputs.size() && inputs[i].isScalar() ? inputs[i].toScalar().to<double>() : fallback;
-  }
-};
-
-namespace detail {
+namespace sagitta::libtorch::detail {
 
 // RecordFunction::inputs() asserts on a member that only exists where NDEBUG is not defined and that a
 // release build of LibTorch never sets, so a debug build must read the array itself. The language lets an
@@ -94,38 +30,41 @@ struct ReadInputs {
 template struct ReadInputs<&at::RecordFunction::inputs_>;
 c10::ArrayRef<const c10::IValue> inputs_of(const at::RecordFunction& call);
 
-// Batch norm that normalises by the statistics of the batch couples its samples.
-inline bool couples_samples(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
-  constexpr std::string_view names[] = {"aten::batch_norm",
-                                        "aten::native_batch_norm",
-                                        "aten::cudnn_batch_norm",
-                                        "aten::miopen_batch_norm",
-                                        "aten::_native_batch_norm_legit",
-                                        "aten::_batch_norm_with_update",
-                                        "aten::_batch_norm_impl_index",
-                                        "aten::sync_batch_norm"};
-  for (const std::string_view known : names)
-    if (name == known) {
-      if (name == "aten::_batch_norm_with_update") return true;
-      const std::size_t flag = inputs.size() > 5 && inputs[5].isBool() ? 5 : 3;  // 3: without statistics
-      return inputs.size() > flag && inputs[flag].isBool() && inputs[flag].toBool();
-    }
-  return false;
-}
+// TorchScript fuses operators after its first calls; while a forward pass is watched it does not. The setting
+// is the thread's.
+struct PlainScripts {
+  PlainScripts() { torch::jit::setGraphExecutorOptimize(false); }
+  ~PlainScripts() { torch::jit::setGraphExecutorOptimize(before); }
+  const bool before = torch::jit::getGraphExecutorOptimize();
+};
+
+// A tensor that is computed from few things, as a weight or positions may be from parameters: a leaf for the
+// rules where need be (detail/leaves.hpp).
+struct Leaf {
+  torch::autograd::Edge edge;  // in the autograd graph
+  std::vector<int64_t> sizes;
+  at::ScalarType type = at::kFloat;
+};
 
 class Recorder {
  public:
   // handles(name): whether there is a rule for the operator
   Recorder(const Parameters& parameters, std::function<bool(std::string_view)> handles)
-      : handles_(std::move(handles)) {
+      : handles_(std::move(handles)), parameters_(parameters.size()) {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor& p = parameters[i];
+      if (p.numel() == 0) continue;
+      by_tensor_.emplace(p.unsafeGetTensorImpl(), i);
       by_storage_.emplace(p.storage().unsafeGetStorageImpl(),
                           Place{i, p.storage_offset(), p.storage_offset() + extent(p), p.scalar_type()});
     }
   }
 
   std::vector<OperatorCall> calls;
+  // Computed tensors, which uses refer to by their place in this list after all parameters. Only where
+  // `with_leaves` is set.
+  std::vector<Leaf> leaves;
+  bool with_leaves = false;
   bool coupled = false;  // batch norm in train mode was seen
   bool failed = false;   // something threw inside a callback; then nothing recorded can be trusted
   bool frozen = false;   // also record what does not require grad
@@ -148,15 +87,8 @@ class Recorder {
       Recorder* outer;
       at::CallbackHandle handle{};
     } const observation(this);
+    const PlainScripts scripts;
     return forward();
-  }
-
-  // Puts the running statistics back that normalisation in train mode has moved.
-  void restore_statistics() {
-    if (!normalised_) return;
-    const at::NoGradGuard no_grad;
-    for (auto tensor = moved_.rbegin(); tensor != moved_.rend(); ++tensor)
-      tensor->first.copy_(tensor->second);
   }
 
  private:
@@ -204,16 +136,15 @@ class Recorder {
   }
 
   std::unique_ptr<at::ObserverContext> begin(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
-    remember_state(name, inputs);
     if (inside_ || !handles_(name)) return nullptr;
     std::vector<ParameterUse> uses;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (inputs[i].isTensor()) {
-        find(inputs[i].toTensor(), static_cast<int64_t>(i), -1, uses);
+        find(name, inputs[i].toTensor(), static_cast<int64_t>(i), -1, uses);
       } else if (inputs[i].isTensorList()) {
         const auto list = inputs[i].toTensorVector();
         for (std::size_t k = 0; k < list.size(); ++k)
-          find(list[k], static_cast<int64_t>(i), static_cast<int64_t>(k), uses);
+          find(name, list[k], static_cast<int64_t>(i), static_cast<int64_t>(k), uses);
       }
     }
     // what instance norm does inside is batch norm with other shapes, which must not be taken for that
@@ -244,12 +175,22 @@ class Recorder {
     if (!output.defined() || (!output.requires_grad() && !frozen)) return;  // under no_grad
     if (output.requires_grad()) call.edge = torch::autograd::impl::gradient_edge(output);
     call.output_sizes = output.sizes().vec();
+    // what is as large as the output of an elementwise operator is not shared by samples
+    constexpr std::string_view elementwise[] = {"aten::add",  "aten::sub",  "aten::mul",  "aten::div",
+                                                "aten::add_", "aten::sub_", "aten::mul_", "aten::div_"};
+    if (std::find(std::begin(elementwise), std::end(elementwise), call.name) != std::end(elementwise))
+      std::erase_if(call.uses, [&](const ParameterUse& use) {
+        return use.view.parameter >= parameters_ && use.view.sizes == call.output_sizes;
+      });
+    if (call.uses.empty()) return;
     calls.push_back(std::move(call));
   }
 
-  void find(const at::Tensor& tensor, int64_t argument, int64_t element, std::vector<ParameterUse>& uses) {
+  void find(std::string_view name, const at::Tensor& tensor, int64_t argument, int64_t element,
+            std::vector<ParameterUse>& uses) {
     if (!tensor.defined() || (!tensor.requires_grad() && !frozen) || !tensor.has_storage()) return;
     const auto range = by_storage_.equal_range(tensor.storage().unsafeGetStorageImpl());
+    bool found = false;
     for (auto entry = range.first; entry != range.second; ++entry) {
       const Place& place = entry->second;
       const int64_t first = tensor.storage_offset();
@@ -258,31 +199,77 @@ class Recorder {
       uses.push_back({argument,
                       element,
                       {place.parameter, first - place.first, tensor.sizes().vec(), tensor.strides().vec()}});
+      found = true;
     }
+    if (!found && with_leaves && tensor.requires_grad() && !tensor.is_leaf() && tensor.is_floating_point())
+      find_leaf(name, tensor, argument, element, uses);
   }
 
-  // Normalisation in train mode moves its running statistics and counters; they are put back.
-  void remember_state(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
-    if (inside_) return;
-    const auto remember = [&](std::size_t i) {
-      if (i < inputs.size() && inputs[i].isTensor() && inputs[i].toTensor().defined())
-        moved_.emplace_back(inputs[i].toTensor(), inputs[i].toTensor().clone());
-    };
-    if (name == "aten::add_") {
-      if (inputs[0].toTensor().dim() == 0 && inputs[0].toTensor().scalar_type() == at::kLong) remember(0);
-    } else if (couples_samples(name, inputs) || name == "aten::instance_norm") {
-      coupled = coupled || name != "aten::instance_norm";
-      normalised_ = true;
-      remember(3);
-      remember(4);
+  // A copy of a parameter in another type is the parameter, and what little is computed is a leaf. The
+  // arguments that are data in any case are left out.
+  void find_leaf(std::string_view name, const at::Tensor& tensor, int64_t argument, int64_t element,
+                 std::vector<ParameterUse>& uses) {
+    constexpr std::string_view data_first[] = {
+        "aten::linear",     "aten::convolution",   "aten::batch_norm", "aten::layer_norm",
+        "aten::group_norm", "aten::instance_norm", "aten::prelu",      "aten::native_batch_norm"};
+    if (argument == 0)
+      for (const std::string_view known : data_first)
+        if (name == known) return;
+    const auto edge = torch::autograd::impl::gradient_edge(tensor);
+    if (const auto copied = copied_parameter(*edge.function)) {
+      const at::Tensor& p = copied->second;
+      if (p.sizes() == tensor.sizes()) {
+        uses.push_back({argument, element, {copied->first, 0, p.sizes().vec(), p.strides().vec()}});
+        return;
+      }
     }
+    const auto known = by_edge_.find({edge.function.get(), edge.input_nr});
+    std::size_t place = leaves.size();
+    if (known != by_edge_.end()) {
+      place = known->second;
+    } else if (reaches_little(edge.function.get())) {
+      by_edge_.emplace(std::pair(edge.function.get(), edge.input_nr), place);
+      leaves.push_back({edge, tensor.sizes().vec(), tensor.scalar_type()});
+    } else {
+      return;
+    }
+    std::vector<int64_t> strides(tensor.sizes().size(), 1);
+    for (std::size_t i = strides.size(); i-- > 1;)
+      strides[i - 1] = strides[i] * tensor.size(static_cast<int64_t>(i));
+    uses.push_back({argument, element, {parameters_ + place, 0, tensor.sizes().vec(), std::move(strides)}});
+  }
+
+  std::optional<std::pair<std::size_t, at::Tensor>> copied_parameter(
+      const torch::autograd::Node& node) const {
+    if (node.name() != "ToCopyBackward0" || node.next_edges().size() != 1 || !node.next_edge(0).is_valid())
+      return {};
+    const auto* const accumulate =
+        dynamic_cast<const torch::autograd::AccumulateGrad*>(node.next_edge(0).function.get());
+    if (!accumulate) return {};
+    const auto entry = by_tensor_.find(accumulate->variable.unsafeGetTensorImpl());
+    if (entry == by_tensor_.end()) return {};
+    return std::pair(entry->second, accumulate->variable);
+  }
+
+  // Whether few nodes lie behind this one. That alone matters: a leaf is used where parameters are left over.
+  static bool reaches_little(const torch::autograd::Node* node) {
+    std::vector<const torch::autograd::Node*> seen{node};
+    for (std::size_t i = 0; i < seen.size(); ++i)
+      for (const auto& edge : seen[i]->next_edges()) {
+        if (!edge.is_valid() || std::find(seen.begin(), seen.end(), edge.function.get()) != seen.end())
+          continue;
+        if (seen.size() == 32) return false;
+        seen.push_back(edge.function.get());
+      }
+    return true;
   }
 
   std::function<bool(std::string_view)> handles_;
+  std::size_t parameters_ = 0;
   std::unordered_multimap<const c10::StorageImpl*, Place> by_storage_;
-  std::vector<std::pair<at::Tensor, at::Tensor>> moved_;
-  bool inside_ = false, normalised_ = false;
+  std::unordered_map<const at::TensorImpl*, std::size_t> by_tensor_;
+  std::map<std::pair<const torch::autograd::Node*, uint32_t>, std::size_t> by_edge_;
+  bool inside_ = false;
 };
 
-}  // namespace detail
-}  // namespace sagitta::libtorch
+}  // namespace sagitta::libtorch::detail

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <ATen/Context.h>
 #include <ATen/ops/maximum.h>
 
+#include <cstdlib>
 #include <sagitta/libtorch/rule.hpp>
+#include <string_view>
 
 // How far the rounding of products moves a Gram matrix. Where the positions of a sample (pixels, tokens, the
 // uses of a shared weight) nearly cancel, it is far above eps times the Gram matrix: it goes with the size of
@@ -11,6 +14,20 @@ namespace sagitta::libtorch::detail {
 
 inline double unit_of(at::ScalarType type) {
   return type == at::kDouble ? 2.3e-16 : type == at::kFloat ? 1.2e-7 : type == at::kHalf ? 1e-3 : 8e-3;
+}
+
+// The unit roundoff of products in float where the settings of the process let hardware take a shorter type:
+// TF32, or bfloat16 on a CPU. 0 for other types.
+inline double unit_of_hardware(at::ScalarType type, at::Device device, bool convolves) {
+  if (type != at::kFloat) return 0;
+  const at::Context& context = at::globalContext();
+  const auto precision = context.float32MatmulPrecision();
+  if (device.is_cpu()) return precision == at::Float32MatmulPrecision::MEDIUM ? unit_of(at::kBFloat16) : 0;
+  const char* const override = std::getenv("NVIDIA_TF32_OVERRIDE");
+  if (override != nullptr && std::string_view(override) == "0") return 0;
+  const bool tf32 = precision != at::Float32MatmulPrecision::HIGHEST || context.allowTF32CuBLAS() ||
+                    (convolves && context.allowTF32CuDNN());
+  return tf32 ? unit_of(at::kHalf) / 2 : 0;  // as many digits as half precision, rounded to nearest
 }
 
 // [N]: at least the lengths that gradients by one factor would have if nothing cancelled,
@@ -33,13 +50,19 @@ inline bool may_cancel(const Factor& f) {
 //   S: [N], the lengths above
 //   formed: whether the gradients G were formed, rounded by eps S_n each, and then multiplied; else the
 //     products of all positions were summed, where entry (n, m) is off by eps S_n S_m
+//   weights: [N] in double, of w_n K_nm w_m in the place of K
 // Errors of different entries are independent, so that a matrix of them has about the norm of its largest
 // row.
-inline at::Tensor rounding_of_products(const at::Tensor& S, const at::Tensor& K, bool formed) {
+inline at::Tensor rounding_of_products(const at::Tensor& S, const at::Tensor& K, bool formed,
+                                       const at::Tensor& weights = {}) {
   const double unit = unit_of(K.scalar_type());
-  const at::Tensor lengths = S.to(at::kDouble), whole = at::linalg_vector_norm(lengths), top = lengths.max();
+  at::Tensor lengths = S.to(at::kDouble), squares = K.diagonal().to(at::kDouble).clamp_min(0);
+  if (weights.defined()) {
+    lengths = lengths * weights.abs();
+    squares = squares * weights.square();
+  }
+  const at::Tensor whole = at::linalg_vector_norm(lengths), top = lengths.max();
   if (!formed) return top * whole * (8 * unit);
-  const at::Tensor squares = K.diagonal().to(at::kDouble).clamp_min(0);
   return (at::maximum(top * squares.sum().sqrt(), squares.max().sqrt() * whole) + top * whole * unit) *
          (8 * unit);
 }

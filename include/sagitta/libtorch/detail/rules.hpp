@@ -33,13 +33,12 @@ inline Factor product(const OperatorCall& call, const ParameterUse& use, std::si
   } else if (static_cast<std::size_t>(use.argument) == left && call.tensor(right).dim() >= 2 && dims == 2) {
     x = call.tensor(right).transpose(-1, -2);
     d = d.transpose(-1, -2);
-    // the last two dimensions of the output have changed places
-    if (batch.reading.dim == x.dim() - 2) throw NoAnswer{};
-    if (batch.reading.dim == x.dim() - 1) batch.reading.dim = x.dim() - 2;
+    batch = batch.exchanged(x.dim() - 2, x.dim() - 1);
   } else {
     throw NoAnswer{};
   }
-  if (dims > 2 || x.dim() < 2 || x.dim() + 1 != d.dim() || batch.reading.dim >= x.dim() - 1) throw NoAnswer{};
+  if (dims > 2 || x.dim() < 2 || x.dim() + 1 != d.dim()) throw NoAnswer{};
+  batch.require_before(x.dim() - 1);
   factor.backprops = positions_between(batch.backprops(d));
   factor.inputs = positions_between(batch.inputs(x));
   return factor;
@@ -48,7 +47,8 @@ inline Factor product(const OperatorCall& call, const ParameterUse& use, std::si
 inline Factor linear(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
                      const Batch& batch) {
   const at::Tensor& x = call.tensor(0);
-  if (use.argument == 0 || batch.reading.dim >= x.dim() - 1) throw NoAnswer{};
+  if (use.argument == 0) throw NoAnswer{};
+  batch.require_before(x.dim() - 1);
   if (use.argument == 2) {
     Factor bias = broadcast_factor(backprop, use.view, batch);
     bias.sums_backprops = true;
@@ -83,7 +83,6 @@ inline Factor affine(const at::Tensor& normalised, const ParameterUse& use, int6
 // batch_norm(x, weight, bias, mean, variance, training, momentum, eps, ...) in eval mode
 inline Factor batch_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
                          const Batch& batch) {
-  if (batch.reading.dim != 0) throw NoAnswer{};
   const at::Tensor& x = call.tensor(0);
   std::vector<int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
   shape[1] = x.size(1);
@@ -98,7 +97,6 @@ inline Factor batch_norm(const OperatorCall& call, const ParameterUse& use, cons
 inline Factor instance_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
                             const Batch& batch) {
   if (!call.inputs[5].toBool()) return batch_norm(call, use, backprop, batch);
-  if (batch.reading.dim != 0) throw NoAnswer{};
   const at::Tensor normalised =
       at::instance_norm(call.tensor(0), {}, {}, {}, {}, true, 0, call.number(7), false);
   return affine(normalised, use, 1, backprop, 1, batch);
@@ -115,7 +113,6 @@ inline Factor layer_norm(const OperatorCall& call, const ParameterUse& use, cons
 // group_norm(x, groups, weight, bias, eps, ...)
 inline Factor group_norm(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
                          const Batch& batch) {
-  if (batch.reading.dim != 0) throw NoAnswer{};
   const at::Tensor normalised =
       at::group_norm(call.tensor(0), call.inputs[1].toInt(), {}, {}, call.number(4), false);
   return affine(normalised, use, 2, backprop, 1, batch);
@@ -125,7 +122,8 @@ inline Factor group_norm(const OperatorCall& call, const ParameterUse& use, cons
 inline Factor embedding(const OperatorCall& call, const ParameterUse& use, const at::Tensor& backprop,
                         const Batch& batch) {
   const at::Tensor& indices = call.tensor(1);
-  if (use.argument != 0 || call.inputs[3].toBool() || batch.reading.dim >= indices.dim()) throw NoAnswer{};
+  if (use.argument != 0 || call.inputs[3].toBool()) throw NoAnswer{};
+  batch.require_before(indices.dim());
   const int64_t padding = call.inputs[2].toInt();
   const at::Tensor counted =
       padding < 0 ? backprop : backprop * indices.ne(padding).unsqueeze(-1).to(backprop.scalar_type());
@@ -171,7 +169,8 @@ inline Factor cat(const OperatorCall& call, const ParameterUse& use, const at::T
   const int64_t dims = backprop.dim() - 1;
   int64_t dim = call.inputs[1].toInt(), first = 0;
   if (dim < 0) dim += dims;
-  if (dim == batch.reading.dim) throw NoAnswer{};
+  // a parameter of shape [0] may be joined to anything
+  if (batch.tells(dim) || static_cast<int64_t>(use.view.sizes.size()) != dims) throw NoAnswer{};
   for (int64_t k = 0; k < use.element; ++k) first += tensors[static_cast<std::size_t>(k)].size(dim);
   const int64_t length = use.view.sizes[static_cast<std::size_t>(dim)];
   return broadcast_factor(backprop.narrow(dim + 1, first, length), use.view, batch);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
 
 #include <cmath>
@@ -9,111 +8,122 @@
 
 namespace sagitta::libtorch::detail {
 
-// The check that lets a result be trusted: for random signs u, u^T K u must be the squared norm of
-// sum_n u_n g_n, which one ordinary backward pass gives without any of the structure that K was built from.
-// It holds for each parameter by itself, which tells where a fault lies.
-class RandomSigns {
+// The check that lets a result be trusted: w^T K w must be |sum_n w_n g_n|^2, and one ordinary backward pass
+// gives that sum without any of the structure that K was built from. Colours have told which sample each row
+// belongs to; this sees whether the rules make the right gradients of the rows, whether all uses of a
+// parameter were seen, and whether the products are right.
+//
+// w_n = s_n 2^e_n: 2^-e_n is about |g_n|, so that samples count alike, and s_n is 1/2, 1 or 2 with a sign, at
+// random. Powers of two, because multiplication by them is exact: the sum consists of the very gradients that
+// K is of, and only the sums themselves are rounded. It holds for each parameter by itself at its own scale,
+// which tells where a fault lies.
+//
+// What it cannot see: an error E of K with sum_ij w_i w_j E_ij below the tolerance. A fault of a rule touches
+// many samples, and no fault knows w. Errors in few entries are seen down to tolerance * M of their size.
+class Verification {
  public:
-  static constexpr int64_t draws = 2;
+  explicit Verification(uint64_t seed) : seed_(seed) {}
 
-  explicit RandomSigns(uint64_t seed) : seed_(seed), sums_(draws) {}
-
-  // The signs of `count` rows from the row `first` on: [draws, count]. Our own numbers, so that no generator
-  // of the user's is touched. The first two rows have equal signs in one draw and different ones in the
-  // other: two draws of few rows must not ask the same thing twice.
-  at::Tensor signs(int64_t first, int64_t count) const {
-    at::Tensor u = at::empty({draws, count}, at::kDouble);
-    double* values = u.data_ptr<double>();
-    for (int64_t draw = 0; draw < draws; ++draw)
-      for (int64_t n = first; n < first + count; ++n) {
-        uint64_t z = seed_ + 0x9e3779b97f4a7c15 * static_cast<uint64_t>(2 * n + (n < 2 ? 0 : draw) + 1);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;  // splitmix64
-        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-        const bool negative = ((z ^ (z >> 31)) >> 63) != 0;
-        *values++ = negative != (draw == 1 && n == 1) ? -1.0 : 1.0;
-      }
-    return u;
+  // s 2^exponents of the rows from the row `first` on, in double
+  at::Tensor weights(const Exponents& exponents, int64_t first, int limit) const {
+    at::Tensor w = at::ones({static_cast<int64_t>(exponents.size())}, at::kDouble);
+    for (std::size_t n = 0; n < exponents.size(); ++n) {
+      const uint64_t bits = mixed_bits(seed_ ^ 0x5a9177a, static_cast<uint64_t>(first) + n);
+      const int size = static_cast<int>((bits >> 8) % 3) - 1;
+      w.data_ptr<double>()[n] =
+          std::ldexp((bits >> 63) != 0 ? -1.0 : 1.0, std::clamp(size + exponents[n], -limit, limit));
+    }
+    return w;
   }
 
   // Takes in the gradients of a pass whose first row is `first`.
   void add(const Pass& pass, int64_t first, const Parameters& parameters, const char* function) {
-    const at::Tensor u = signs(first, pass.rows()).to(pass.factor.options());
-    for (int64_t draw = 0; draw < draws; ++draw) {
-      const auto gradients =
-          backward(pass.output, pass.cotangent(u[draw]), parameter_edges(parameters), function);
-      auto& sums = sums_[static_cast<std::size_t>(draw)];
-      sums.resize(gradients.size());
-      for (std::size_t p = 0; p < gradients.size(); ++p)
-        if (gradients[p].defined()) sums[p] = sums[p].defined() ? sums[p] + gradients[p] : gradients[p];
-    }
+    Exponents exponents;
+    for (const int scale : pass.scales)
+      exponents.insert(exponents.end(), static_cast<std::size_t>(pass.copies), scale);
+    const at::Tensor w = weights(exponents, first, pass.limit());
+    weights_.push_back(w);
+    const auto gradients = backward(pass.output, pass.cotangent(w), parameter_edges(parameters), function);
+    sums_.resize(gradients.size());
+    for (std::size_t p = 0; p < gradients.size(); ++p)
+      if (gradients[p].defined())
+        sums_[p] = sums_[p].defined() ? sums_[p] + gradients[p].to(at::kDouble) : gradients[p];
+    type_ = coarser(type_, parameters[0].scalar_type());
+    for (const at::Tensor& b : pass.backprops)
+      if (b.defined()) type_ = coarser(type_, b.scalar_type());
   }
 
-  // Ends the taking in of `rows` rows.
-  void finish(int64_t rows, const Parameters& parameters) {
-    type_ = parameters[0].scalar_type();
-    signs_ = signs(0, rows).t().contiguous().to(parameters[0].device());
+  // Ends the taking in.
+  void finish(at::Device device) {
+    weights_ = {at::cat(weights_).to(device)};
     std::vector<at::Tensor> norms;
-    for (auto& sums : sums_)
-      for (at::Tensor& sum : sums)
-        norms.push_back(sum.defined() ? at::linalg_vector_norm(sum.to(at::kDouble)).square()
-                                      : at::zeros({}, signs_.options()));
+    for (const at::Tensor& sum : sums_)
+      norms.push_back(sum.defined() && sum.numel() > 0 ? at::linalg_vector_norm(sum.to(at::kDouble)).square()
+                                                       : at::zeros({}, weights_[0].options()));
     const at::Tensor all = at::stack(norms).cpu();
     squares_.assign(all.data_ptr<double>(), all.data_ptr<double>() + all.numel());
-    const std::size_t count = sums_[0].size();
-    for (std::size_t draw = 0; draw < draws; ++draw) {
-      double total = 0;
-      for (std::size_t p = 0; p < count; ++p) total += squares_[draw * count + p];
-      total_ = std::max(total_, total);
-    }
-    sums_.assign(draws, std::vector<at::Tensor>(count));
+    for (const double square : squares_) total_ += square;
+    sums_.clear();
   }
+
+  // [N] in double
+  const at::Tensor& weights() const { return weights_[0]; }
+  at::ScalarType type() const { return type_; }
 
   // Whether parameter p has no gradient at all.
-  bool silent(std::size_t p) const {
-    const std::size_t count = sums_[0].size();
-    return std::max(squares_[p], squares_[count + p]) <= epsilon() * total_;
+  bool silent(std::size_t p) const { return squares_[p] <= floor(); }
+
+  // |sum_n w_n g_n|^2 of some parameters together
+  double square(const std::vector<std::size_t>& of) const {
+    double sum = 0;
+    for (const std::size_t p : of) sum += squares_[p];
+    return sum;
   }
 
-  // Whether the lower triangle K, which rounding may have moved by `rounding` in the 2-norm, agrees for the
-  // parameters that it is of. Takes it into the overall error where it does.
-  bool accepts(const at::Tensor& K, const std::vector<std::size_t>& of, const at::Tensor& rounding) {
+  // Whether the lower triangle K, which rounding may have moved by `rounding` (weighted) in the 2-norm,
+  // agrees with |sum_n w_n g_n|^2. Takes it into the overall error where it does.
+  //   w: the weights of K's rows, [N];  nothing: what counts for nothing beside the gradients by all
+  //   parameters
+  bool accepts(const at::Tensor& K, const at::Tensor& w, double square, double rounding, double nothing) {
     const at::Tensor lower = K.tril().to(at::kDouble);
-    const at::Tensor trace = lower.diagonal().sum();
-    // u^T K u = 2 u^T lower u - trace, for signs
-    const at::Tensor forms = (lower.mm(signs_) * signs_).sum(0) * 2 - trace;
-    const at::Tensor host = at::cat({forms, at::stack({trace, rounding})}).cpu();
-    const double* values = host.data_ptr<double>();
-    double differences[draws];
-    // a gradient that is zero but for rounding agrees in nothing: what is tiny beside the whole is right
-    const double allowed = tolerance() * values[draws] + epsilon() * total_ +
-                           std::sqrt(static_cast<double>(K.size(0))) / 2 * values[draws + 1];
-    for (std::size_t draw = 0; draw < draws; ++draw) {
-      differences[draw] = values[draw];
-      for (const std::size_t p : of) differences[draw] -= squares_[draw * sums_[0].size() + p];
-      if (!(std::abs(differences[draw]) <= allowed)) return false;
-    }
-    for (std::size_t draw = 0; draw < draws; ++draw) difference_[draw] += differences[draw];
-    trace_ += values[draws];
+    const at::Tensor trace = (lower.diagonal() * w.square()).sum();
+    const at::Tensor host = at::stack({lower.mv(w).dot(w) * 2 - trace, trace}).cpu();
+    const double form = host.data_ptr<double>()[0], size = host.data_ptr<double>()[1];
+    const double allowed =
+        tolerance() * size + nothing + std::sqrt(static_cast<double>(K.size(0))) * rounding;
+    if (!(std::abs(form - square) <= allowed)) return false;
+    if (allowed > 0) error_ = std::max(error_, std::abs(form - square) / allowed * tolerance());
     return true;
   }
 
-  double error() const {
-    return trace_ > 0 ? std::max(std::abs(difference_[0]), std::abs(difference_[1])) / trace_ : 0;
+  // A gradient that is zero but for rounding agrees in nothing: what is nothing beside the whole is right.
+  double floor() const {
+    const double eps = unit_of(type_);
+    return 16 * eps * eps * std::sqrt(static_cast<double>(weights().size(0))) * total_;
   }
+  // the same where single samples were taken, which are right if backward passes are linear
+  double floor_of_single_samples(double total) const {
+    const double eps = 1e3 * unit_of(type_);
+    return eps * eps * (std::isfinite(total_) ? std::max(total, total_) : total);
+  }
+
+  double error() const { return error_; }
 
  private:
-  // Right answers stay a thousand times below, wrong ones are a hundred times above.
-  double tolerance() const {
-    return type_ == at::kDouble ? 1e-9 : type_ == at::kFloat ? 1e-4 : type_ == at::kHalf ? 1e-2 : 5e-2;
+  static at::ScalarType coarser(at::ScalarType a, at::ScalarType b) {
+    return unit_of(b) > unit_of(a) ? b : a;
   }
-  double epsilon() const { return unit_of(type_); }
+  // Right answers stay a hundred times below, wrong ones are a hundred times above.
+  double tolerance() const {
+    return type_ == at::kDouble ? 1e-10 : type_ == at::kFloat ? 2e-5 : type_ == at::kHalf ? 1e-2 : 5e-2;
+  }
 
   uint64_t seed_;
-  at::ScalarType type_ = at::kFloat;
-  std::vector<std::vector<at::Tensor>> sums_;  // [draws][parameters]
-  at::Tensor signs_;                           // [rows, draws]
-  std::vector<double> squares_;                // [draws * parameters]
-  double total_ = 0, trace_ = 0, difference_[draws] = {0, 0};
+  at::ScalarType type_ = at::kDouble;
+  std::vector<at::Tensor> sums_;     // a parameter each
+  std::vector<at::Tensor> weights_;  // of each pass; then [N]
+  std::vector<double> squares_;
+  double total_ = 0, error_ = 0;
 };
 
 }  // namespace sagitta::libtorch::detail

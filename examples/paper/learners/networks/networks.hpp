@@ -1,0 +1,11 @@
+#pragma once
+
+#include "learners/network.hpp"
+
+namespace paper {
+
+Network mlp();
+Network cnn();
+Network resnet18();
+
+}  // namespace paper
