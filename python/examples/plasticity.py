@@ -5,8 +5,8 @@
 
 The setting of Lewandowski et al. (2023) in miniature: the images of MNIST stay, and with each task their labels are drawn
 anew. A leaky ReLU network is trained twice, without a regulariser and with the paper's Wasserstein penalty (section 5).
-DIR holds MNIST's files train-images-idx3-ubyte (or with .gz). Needs torch, matplotlib and pysagitta; about two minutes
-on two cores.
+DIR holds MNIST's file train-images-idx3-ubyte (or with .gz). Needs torch, matplotlib and pysagitta; less than a minute on
+one core.
 """
 import argparse
 import gzip

@@ -175,6 +175,7 @@ class Operator {
  public:
   virtual ~Operator() = default;
   virtual int64_t rows() const = 0;
+  virtual double product_error() const = 0;
   virtual at::Tensor apply(const at::Tensor& v) const = 0;
   virtual at::Tensor gradient() const { return {}; }
 };
@@ -185,6 +186,7 @@ class OperatorOf : public Operator {
   template <class... Arguments>
   explicit OperatorOf(const Arguments&... arguments) : of_(arguments...) {}
   int64_t rows() const override { return of_.rows(); }
+  double product_error() const override { return of_.product_error(); }
   at::Tensor apply(const at::Tensor& v) const override { return of_.apply(v); }
   at::Tensor gradient() const override {
     if constexpr (requires { of_.gradient(); })
@@ -212,6 +214,7 @@ void bind_operators(py::module_& m) {
   using Names = std::vector<std::string>;
   py::class_<Operator, std::shared_ptr<Operator>>(m, "Operator")
       .def("rows", &Operator::rows)
+      .def("product_error", &Operator::product_error)
       .def("apply",
            [](const Operator& op, const at::Tensor& v) { return without_gil([&] { return op.apply(v); }); })
       .def("gradient", [](const Operator& op) { return without_gil([&] { return op.gradient(); }); });
@@ -240,11 +243,12 @@ struct Model {
   Callable call;
   std::vector<at::Tensor> all;
   torch::OrderedDict<std::string, at::Tensor> named;
+  std::vector<at::Tensor> kept;  // buffers, which are put back
 
   at::Tensor forward(const at::Tensor& x) const { return call(x); }
   std::vector<at::Tensor> parameters() const { return all; }
   const torch::OrderedDict<std::string, at::Tensor>& named_parameters() const { return named; }
-  static std::vector<at::Tensor> buffers() { return {}; }  // Python puts them back, with modes and gradients
+  std::vector<at::Tensor> buffers() const { return kept; }
   static std::vector<std::shared_ptr<Model>> modules(bool) { return {}; }
   static bool is_training() { return false; }
   static void train(bool) {}
@@ -276,31 +280,37 @@ py::dict measurement(const sl::Measurement& m) {
   fields_["feature_rank"] = fields(m.feature_rank);
   fields_["overlap"] = py::make_tuple(m.overlap.value, m.overlap.truncation, m.overlap.defined());
   fields_["fallback_parameters"] = fallback_of(m.fallback_parameters);
+  py::dict unavailable;
+  for (const sl::Unavailable& quantity : m.unavailable)
+    unavailable[py::str(quantity.quantity)] = quantity.reason;
+  fields_["unavailable"] = unavailable;
   return fields_;
 }
 
 void bind_measure(py::module_& m) {
-  m.def("measure", [](py::object forward, const std::vector<at::Tensor>& tensors,
-                      const std::vector<std::string>& names, const at::Tensor& x, const at::Tensor& y,
-                      const py::object& losses, const std::vector<at::Tensor>& previous,
-                      const std::vector<at::Tensor>& initial, const py::dict& given) {
-    sl::MeasureOptions options;
-    if (!losses.is_none()) options.losses = Callable(losses, "measure: losses");
-    options.previous = previous;
-    options.initial = initial;
-    options.threshold = given["threshold"].cast<double>();
-    options.dormant_tau = given["dormant_tau"].cast<double>();
-    options.batch_size = given["batch_size"].cast<int64_t>();
-    options.sampled_fisher = given["sampled_fisher"].cast<bool>();
-    options.gauss_newton = given["gauss_newton"].cast<bool>();
-    options.sharpness = given["sharpness"].cast<bool>();
-    options.seed = given["seed"].cast<uint64_t>();
-    options.gram = options_of(given);
-    auto model =
-        std::make_shared<Model>(Model{Callable(std::move(forward), "measure: the model"), tensors, {}});
-    for (std::size_t i = 0; i < tensors.size(); ++i) model->named.insert(names[i], tensors[i]);
-    return measurement(without_gil([&] { return sl::measure(model, x, y, options); }));
-  });
+  m.def("measure",
+        [](py::object forward, const std::vector<at::Tensor>& tensors, const std::vector<std::string>& names,
+           const std::vector<at::Tensor>& buffers, const at::Tensor& x, const at::Tensor& y,
+           const py::object& losses, const std::vector<at::Tensor>& previous,
+           const std::vector<at::Tensor>& initial, const py::dict& given) {
+          sl::MeasureOptions options;
+          if (!losses.is_none()) options.losses = Callable(losses, "measure: losses");
+          options.previous = previous;
+          options.initial = initial;
+          options.ignore_index = given["ignore_index"].cast<int64_t>();
+          options.threshold = given["threshold"].cast<double>();
+          options.dormant_tau = given["dormant_tau"].cast<double>();
+          options.batch_size = given["batch_size"].cast<int64_t>();
+          options.sampled_fisher = given["sampled_fisher"].cast<bool>();
+          options.gauss_newton = given["gauss_newton"].cast<bool>();
+          options.sharpness = given["sharpness"].cast<bool>();
+          options.seed = given["seed"].cast<uint64_t>();
+          options.gram = options_of(given);
+          auto model = std::make_shared<Model>(
+              Model{Callable(std::move(forward), "measure: the model"), tensors, {}, buffers});
+          for (std::size_t i = 0; i < tensors.size(); ++i) model->named.insert(names[i], tensors[i]);
+          return measurement(without_gil([&] { return sl::measure(model, x, y, options); }));
+        });
 }
 
 // make: the penalty from the parameters at initialisation

@@ -117,10 +117,44 @@ def test_measure_leaves_everything_as_it_was(context):
     with context():
         first = st.measure(model, x, y, sharpness=True)
         st.measure(model, x, y)
-        with pytest.raises(ValueError):
-            st.measure(model, x * np.nan, y)
+        assert "NaN" in st.measure(model, x * np.nan, y).unavailable["fisher_rank"]
     assert same(state_of(model), before)
     assert first.samples == 6
+
+
+class Pooled(nn.Module):
+    """Its features are a mean, which torch computes in place in what it has just made."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.head = nn.Linear(6, 8), nn.Linear(8, 5)
+
+    def features(self, x):
+        return torch.tanh(self.one(x)).mean(1)
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+@pytest.mark.parametrize("samples", [3, 17, 60, 199])
+def test_features_are_those_of_the_forward_pass(samples):
+    torch.manual_seed(samples)
+    model, x, y = Pooled(), torch.randn(samples, 4, 6), torch.randint(0, 5, (samples,))
+    want = model.features(x).detach().numpy()
+    found = st.measure(model, x, y)
+    assert found.feature_rank == sg.feature_rank(want) and found.dormancy == pytest.approx(sg.dormancy(want), rel=1e-6)
+    assert found.dormant_fraction == sg.dormant_fraction(want)
+
+
+def test_tokens_and_padding():
+    torch.manual_seed(5)
+    model, ids, y = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 9)), torch.randint(0, 9, (4, 5)), torch.randint(0, 9, (4, 5))
+    y[:, 3:] = -1
+    found = st.measure(model, ids, y, ignore_index=-1)
+    logits, labels = model(ids)[:, :3].flatten(0, 1), y[:, :3].flatten()
+    assert found.samples == 12 and found.loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item())
+    want = st.empirical_fisher_gram(lambda: nn.functional.cross_entropy(model(ids[:, :3]).flatten(0, 1), labels, reduction="none"), model)
+    assert found.fisher_rank.rank == st.rank(want).rank
 
 
 def test_compiled_and_parallel_models_are_measured_without(small):

@@ -134,12 +134,13 @@ def test_a_diverged_run_goes_on(tmp_path):
     train(model, optimizer, 1, monitor)
     with torch.no_grad():
         model.head.weight[:] = float("nan")
-    with pytest.warns(UserWarning, match="no measurement at step 2.*NaN"):
-        assert monitor.step() is None
+    with pytest.warns(UserWarning, match="at step 2 .*no fisher_rank: .*NaN"):
+        found = monitor.step()
+    assert found.fisher_rank is None and "NaN" in found.unavailable["loss"] and "unavailable" in str(found)
     assert math.isnan(monitor.history[-1]["fisher_rank"]) and rows_of(tmp_path / "c.csv")[-1]["loss"] == "nan"
-    for fresh in (strict, st.Monitor(model, every=1, x=x, y=y)):
-        with pytest.raises(ValueError, match="NaN"):
-            fresh.step()
+    assert monitor.history[-1]["update_l2"] != 0 and list(monitor.history[0]) == list(monitor.history[1])
+    with pytest.raises(ValueError, match="Monitor: at step 1 .*NaN"):
+        strict.step()
 
 
 def test_bad_arguments(tmp_path):

@@ -318,7 +318,8 @@ def test_reprs_tell(small):
     assert "10 x 10 float32 on cpu" in text and "check error" in text and "229 parameters" in text and "2 layers" in text
     assert "not checked" in repr(st.empirical_fisher_gram(losses, model, check=False))
     assert "0.weight and 0.bias" in repr(st.empirical_fisher_gram(losses, model, per_layer=True).layers)
-    lstm = Recurrent()
-    assert "rnn." in repr(st.empirical_fisher_gram(lambda: lstm(torch.randn(3, 8)).sum(1), lstm))
+    own, x = Own(), torch.randn(3, 8)
+    result = st.empirical_fisher_gram(lambda: own(x).sum(1), own)
+    assert result.fallback_parameters == ("w",) and "by single samples: w" in repr(result)
     for name in st.__all__:
         assert getattr(st, name).__doc__, name

@@ -1,9 +1,9 @@
 """Gram matrices of per-sample gradients of any unmodified model (the paper, sections 4.1 and C.2).
 
 A function runs the forward pass and returns the losses [M] or logits [M, C]; it is called once, recorded from outside,
-and followed by one backward pass that stops at the layers' outputs. No per-sample gradient is formed. Parameters of
-operators without a rule (an LSTM, functions of your own) take a backward pass a sample, and the result names them. Every
-result is verified by random signs unless `check=False`. Gradients, the states of default generators and running
+and followed by two backward passes that stop at the layers' outputs. No per-sample gradient is formed. Parameters of
+operators without a rule (functions of your own) take a backward pass a sample, and the result names them. Every
+result is verified by one more backward pass unless `check=False`. Gradients, the states of default generators and running
 statistics stay as they are; the GIL is free but for your function.
 
 parameters: `model.parameters()`, `model.named_parameters()` or a dict of them, where messages shall name them, or the
@@ -66,7 +66,8 @@ class GramResult:
     gram: torch.Tensor
     """[N, N], symmetric, on the device of the parameters."""
     check_error: float
-    """The larger of |u^T K u - |sum u_n g_n|^2| / trace(K) over two draws of random signs u; NaN without the check."""
+    """The largest over layers of |w^T K w - |sum w_n g_n|^2|, relative, for weights w that make samples count alike; NaN
+    without the check."""
     fallback_parameters: "tuple[str, ...]"
     """Those that took single-sample backward passes."""
     parameter_count: int
@@ -103,10 +104,10 @@ def empirical_fisher_gram(losses: "Callable[..., torch.Tensor]", parameters: Par
 
     losses: () -> [M], the loss of every sample (`reduction="none"`). With `batches`, losses(i) gives those of micro-batch
     i, for more samples than one forward pass holds, and K is of all samples in that order.
-    check: verify by two more backward passes, whose signs come from check_seed. chunk_bytes: bound on the temporaries of
+    check: verify by one more backward pass, whose weights come from check_seed. chunk_bytes: bound on the temporaries of
     a layer. accumulate_in_double: products and sums in float64 for a float32 model too. per_layer: also the Gram matrix of
     each layer.
-    About a forward and a backward pass, and M^2 (inputs + outputs) operations a linear layer.
+    About a forward and two backward passes, and M^2 (inputs + outputs) operations a linear layer.
     """
     name = "empirical_fisher_gram"
     options = gram_options(name, check, check_seed, chunk_bytes, accumulate_in_double, per_layer)

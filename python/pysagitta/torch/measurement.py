@@ -12,25 +12,25 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from .._results import EffectiveRank, Overlap, short
 from ._adapter import adapter, gram_options, number, seed as _seed, whole
-from .operators import math_attention
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Measurement(Mapping):
-    """What `measure` found. NaN where a definition leaves a value open, None where it was not asked for.
+    """What `measure` found. NaN where a definition leaves a value open or it could not be computed (`unavailable` says why);
+    None for a rank that could not, and where a quantity was not asked for.
 
     Prints as a table. As a mapping, and by as_dict(), it is names and plain numbers for any logger.
     """
 
     samples: int
-    """M"""
+    """M: losses, without those of ignored labels."""
     parameters: int
     """d, of those that are trained."""
     loss: float
     """Mean over samples."""
     error: float
     """Share of samples whose largest logit is not the label's; NaN where y are no labels."""
-    fisher_rank: EffectiveRank
+    fisher_rank: "EffectiveRank | None"
     """Of the empirical Fisher."""
     overlap: Overlap
     """Of the mean gradient with the empirical Fisher."""
@@ -58,15 +58,18 @@ class Measurement(Mapping):
     """The largest eigenvalue of the Hessian; NaN where Lanczos did not converge."""
     fallback_parameters: "tuple[str, ...]" = ()
     """Those that took single-sample backward passes."""
+    unavailable: "Mapping[str, str]" = dataclasses.field(default_factory=dict)
+    """What could not be computed, and why: of a model that is NaN, without a second derivative, ..."""
 
     def as_dict(self) -> "dict[str, int | float]":
         """Names and plain numbers: a rank gives `name` and `name_relative`, quantities not asked for are left out."""
         numbers = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name == "fallback_parameters" or (value is None and field.name != "feature_rank"):
+            missing = field.name in ("fisher_rank", "feature_rank") or field.name in self.unavailable
+            if field.name in ("fallback_parameters", "unavailable") or (value is None and not missing):
                 continue
-            if isinstance(value, EffectiveRank) or field.name == "feature_rank":
+            if field.name.endswith("_rank"):
                 numbers[field.name] = value.rank if value else math.nan
                 numbers[f"{field.name}_relative"] = value.relative if value else math.nan
             elif isinstance(value, Overlap):
@@ -95,6 +98,8 @@ class Measurement(Mapping):
                 text = f"{short(value.value)}, truncated to {value.truncation}"
             elif field.name == "fallback_parameters":
                 text = ", ".join(value) or None
+            elif field.name == "unavailable":
+                text = "; ".join(f"{name.replace('_', ' ')} ({why})" for name, why in value.items()) or None
             elif value is not None and not (isinstance(value, float) and math.isnan(value)):
                 text = f"{value:,}" if isinstance(value, int) else short(value)
             if text is not None:
@@ -124,11 +129,10 @@ def unwrapped(model):
 def untouched(model):
     """Eval mode and grad mode; afterwards modes, buffers and random numbers are as they were.
 
-    (Gradients and torch's default generators the adapter leaves as they are.)
+    (The values of buffers, gradients and torch's default generators the adapter leaves as they are.)
     """
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(module._buffers, name, buffer, None if buffer is None else buffer.detach().clone())
-               for module in model.modules() for name, buffer in module._buffers.items()]
+    buffers = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     python, numpy = random.getstate(), np.random.get_state()
     try:
         model.eval()
@@ -137,11 +141,8 @@ def untouched(model):
     finally:
         for module, training in modes:
             module.training = training
-        for owner, name, buffer, copy in buffers:
-            owner[name] = buffer
-            if buffer is not None and not torch.equal(buffer, copy):
-                with torch.no_grad():
-                    buffer.copy_(copy)
+        for owner, before in buffers:
+            owner.update(before)
         random.setstate(python)
         np.random.set_state(numpy)
 
@@ -195,14 +196,15 @@ class _Indexed:
 
 
 def _rank(fields):
-    return None if fields is None else EffectiveRank(*fields)
+    """None where there is no matrix."""
+    return EffectiveRank(*fields) if fields and fields[3] > 0 else None
 
 
 def measure(model: torch.nn.Module, x: typing.Any, y: typing.Any, *,
             loss: "Callable[[torch.Tensor, typing.Any], torch.Tensor] | None" = None,
             forward: "Callable[[torch.nn.Module, typing.Any], torch.Tensor] | None" = None,
             previous: "Sequence[torch.Tensor] | None" = None, initial: "Sequence[torch.Tensor] | None" = None,
-            threshold: float = 0.99, dormant_tau: float = 0.025, batch_size: int = 0, sampled_fisher: bool = False,
+            ignore_index: int = -100, threshold: float = 0.99, dormant_tau: float = 0.025, batch_size: int = 0, sampled_fisher: bool = False,
             gauss_newton: bool = False, sharpness: bool = False, seed: int = 1, check: bool = True,
             check_seed: int = 20240229, chunk_bytes: int = 2**28, accumulate_in_double: bool = False) -> Measurement:
     """Measures a model at a batch, in eval mode, and leaves all of its state as it was.
@@ -210,14 +212,16 @@ def measure(model: torch.nn.Module, x: typing.Any, y: typing.Any, *,
     x: [M, ...], or a tuple or dict of tensors with the samples first, for model(*x) or model(**x). y: [M], labels, or
     [M, ...], targets. They are moved to the model's device.
     loss: (output, y) -> [M], the loss of every sample (`reduction="none"`); without one, the cross-entropy of logits
-    [M, C] (or log-probabilities) for whole numbers y, and a sample's summed squared error for others.
+    [M, C] (or log-probabilities) for whole numbers y, and a sample's summed squared error for others. Tokens are samples
+    where there is a loss for each: logits [M, T, C] and labels [M, T]. ignore_index: a label that makes no sample (padding).
     forward: (model, x) -> output, for models that are called differently.
     previous, initial: snapshot(model) before the last update and at initialisation, for distances.
     threshold: of all ranks. dormant_tau: see dormant_fraction. batch_size: samples in one forward pass, 0 for all.
     sampled_fisher, gauss_newton: their ranks too. sharpness: the Hessian's largest eigenvalue, tens of products. seed: of
     sampled labels and of Lanczos. The rest: see empirical_fisher_gram.
-    Models behind torch.compile or DistributedDataParallel are measured without it. Raises ValueError as
-    empirical_fisher_gram does. Two forward and four backward passes, the products of the Gram matrix, and 4/3 M^3
+    Models behind torch.compile or DistributedDataParallel are measured without it. What cannot be computed, of an output
+    that is NaN for instance, is NaN or None with its reason in `unavailable`; ValueError for arguments that do not fit. Two
+    forward and four backward passes, the products of the Gram matrix, and 4/3 M^3
     operations on the host.
     """
     name = "measure"
@@ -232,19 +236,17 @@ def measure(model: torch.nn.Module, x: typing.Any, y: typing.Any, *,
     run = forward or _call
     losses = None if loss is None else lambda output, part: loss(output, targets.part(part))
     options = {"threshold": number(threshold, name, "threshold"), "dormant_tau": number(dormant_tau, name, "dormant_tau"),
-               "batch_size": whole(batch_size, name, "batch_size", 0), "sampled_fisher": bool(sampled_fisher),
+               "ignore_index": whole(ignore_index, name, "ignore_index"), "batch_size": whole(batch_size, name, "batch_size", 0), "sampled_fisher": bool(sampled_fisher),
                "gauss_newton": bool(gauss_newton), "sharpness": bool(sharpness), "seed": _seed(seed, name),
                **gram_options(name, check, check_seed, chunk_bytes, accumulate_in_double)}
-    with untouched(model), math_attention if sharpness else contextlib.nullcontext():
+    with untouched(model):
         found = adapter.measure(lambda part: run(model, inputs.part(part)), list(parameters.values()), list(parameters),
-                                inputs.handle, targets.handle, losses, list(previous or ()), list(initial or ()), options)
+                                list(model.buffers()), inputs.handle, targets.handle, losses, list(previous or ()), list(initial or ()), options)
     asked = {"update_l1": previous, "update_l2": previous, "initial_distance_l2": initial, "initial_distance_w2": initial,
              "sharpness": sharpness}
     found.update({field: None for field, given in asked.items() if not given})
     for field in ("fisher_rank", "sampled_fisher_rank", "gauss_newton_rank", "feature_rank"):
         found[field] = _rank(found[field])
-    if found["feature_rank"].max_rank == 0:
-        found["feature_rank"] = None
     found["overlap"] = Overlap(*found["overlap"])
     found["fallback_parameters"] = tuple(found["fallback_parameters"])
     return Measurement(**found)

@@ -31,8 +31,8 @@ class Monitor:
     updates: measure the norm of the last update too, for which a copy of the weights is taken a step ahead.
     distances: measure distances from the weights that the model has now, of which a copy is kept.
     threads: of torch in a measurement, where not those of the training.
-    strict: what a measurement cannot answer (NaN in the weights of a run that diverged, say) is an error at the first
-    one and a warning with a row of NaN at later ones, so that it ends no run; with strict an error always.
+    strict: what a measurement cannot answer (of a run that diverged to NaN, say) is NaN in its row, and a warning says why,
+    so that it ends no run; with strict it is a ValueError.
     Any other argument is one of `measure`: loss, forward, batch_size, sharpness, ...
 
     Of several processes (torch.distributed) the first one measures.
@@ -55,11 +55,11 @@ class Monitor:
         self.history: "list[dict[str, int | float]]" = []
         """All rows: step, seconds, and the numbers of Measurement.as_dict()."""
         self.last: "Measurement | None" = None
-        """The last measurement that succeeded."""
+        """The last measurement."""
         self._threads = None if threads is None else whole(threads, "Monitor", "threads", 1)
         self._updates, self._strict, self._options = bool(updates), bool(strict), options
         self._initial = snapshot(model) if distances else None
-        self._previous, self._columns = None, None
+        self._previous = None
         self._writers = [make(target, *rest) for make, target, rest in
                          ((CsvWriter, csv, ()), (TensorBoardWriter, tensorboard, (prefix,)), (WandbWriter, wandb, (prefix,)))
                          if target is not None]
@@ -78,25 +78,22 @@ class Monitor:
         return None
 
     def measure(self, x: typing.Any = None, y: typing.Any = None) -> "Measurement | None":
-        """A measurement now, written down; None where it failed, which a warning has told, or in another process."""
+        """A measurement now, written down; None in processes that do not measure."""
         x, y = self.x if x is None else x, self.y if y is None else y
         if x is None or y is None:
             raise ValueError("Monitor: there is no batch to measure on, expected x and y, of the monitor or of this call")
-        found = None
         if not _is_first_process():
             return None
         start = time.perf_counter()
-        try:
-            found = self._measured(x, y)
-            self.last, values = found, found.as_dict()
-            if self._updates:  # columns stay the same where the last update was not seen
-                values = {**values, **{name: values.get(name, math.nan) for name in ("update_l1", "update_l2")}}
-            self._columns = list(values)
-        except ValueError as error:
-            if self._strict or self._columns is None:
-                raise
-            warnings.warn(f"Monitor: no measurement at step {self.steps}: {error}", stacklevel=2)
-            values = dict.fromkeys(self._columns, math.nan)
+        found = self._measured(x, y)
+        if found.unavailable:
+            told = "; ".join(f"no {name}: {why}" for name, why in found.unavailable.items())
+            if self._strict:
+                raise ValueError(f"Monitor: at step {self.steps} {told}")
+            warnings.warn(f"Monitor: at step {self.steps} {told}", stacklevel=2)
+        self.last, values = found, found.as_dict()
+        if self._updates:  # columns stay the same where the last update was not seen
+            values = {**values, **{name: values.get(name, math.nan) for name in ("update_l1", "update_l2")}}
         values = {**values, "seconds": time.perf_counter() - start}
         self.history.append({"step": self.steps, **values})
         for write in self._writers:
@@ -124,15 +121,14 @@ class Monitor:
 
     def state_dict(self) -> dict:
         """The monitor's place in training, for a checkpoint beside the model's."""
-        return {"steps": self.steps, "history": [dict(row) for row in self.history], "columns": self._columns,
-                "initial": self._initial, "previous": self._previous}
+        return {"steps": self.steps, "history": [dict(row) for row in self.history], "initial": self._initial, "previous": self._previous}
 
     def load_state_dict(self, state: dict) -> None:
         """Goes on from state_dict()."""
-        missing = {"steps", "history", "columns", "initial", "previous"} - set(state)
+        missing = {"steps", "history", "initial", "previous"} - set(state)
         if missing:
             raise ValueError(f"Monitor: the state has no {', '.join(sorted(missing))}, expected what state_dict() gave")
-        self.steps, self._columns = whole(state["steps"], "Monitor", "steps", 0), state["columns"]
+        self.steps = whole(state["steps"], "Monitor", "steps", 0)
         self.history = [dict(row) for row in state["history"]]
         device = next((p.device for p in unwrapped(self.model).parameters()), None)
         for name in ("initial", "previous"):

@@ -9,7 +9,6 @@ since, a product raises ValueError.
     scipy.sparse.linalg.eigsh(H.scipy(), k=3)        SciPy
     pysagitta.extreme_eigenpairs(H, 3, seed=1)       with its errors
 """
-import threading
 import typing
 from collections.abc import Callable
 
@@ -21,36 +20,6 @@ from .grams import output_loss
 
 if typing.TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
-
-
-class _MathAttention:
-    """While any operator is made, torch's attention by single operations: its fused kernels have no second derivative.
-
-    The switches are the process's, so that threads share them: the first one in sets them, the last one out resets them.
-    """
-
-    def __init__(self):
-        self._lock, self._users, self._context = threading.Lock(), 0, None
-
-    def __enter__(self):
-        attention = getattr(torch.nn, "attention", None)
-        if attention is None:  # torch before 2.3
-            return
-        with self._lock:
-            if self._users == 0:
-                self._context = attention.sdpa_kernel(attention.SDPBackend.MATH)
-                self._context.__enter__()
-            self._users += 1
-
-    def __exit__(self, *error):
-        with self._lock:
-            if self._users > 0:
-                self._users -= 1
-                if self._users == 0:
-                    self._context.__exit__(None, None, None)
-
-
-math_attention = _MathAttention()
 
 
 class CurvatureOperator:
@@ -66,6 +35,8 @@ class CurvatureOperator:
         self.device: torch.device = first.device
         self.dtype = np.dtype(np.float64 if first.dtype == torch.float64 else np.float32)
         """Of the arrays that `matvec` takes and gives."""
+        self.product_error: float = operator.product_error()
+        """A bound on |y - A x| / (|A| |x|) for its products y, by which eigenvalue methods judge what is rounding."""
 
     def __matmul__(self, v: torch.Tensor) -> torch.Tensor:
         """A v for v [d], or A V column by column for V [d, k]; in the parameters' type and on their device."""
@@ -95,14 +66,12 @@ class CurvatureOperator:
 class HessianOperator(CurvatureOperator):
     """The Hessian of a loss. loss: () -> one element, the mean over samples. A product takes one backward pass.
 
-    torch's fused attention has no second derivative, so that the forward pass runs with SDPBackend.MATH.
+    Attention and recurrent layers run by the operators that they consist of: fused kernels have no second derivative.
     """
 
     def __init__(self, loss: "Callable[[], torch.Tensor]", parameters: Parameters):
         tensors, names = named(parameters, "HessianOperator")
-        with math_attention:
-            super().__init__(adapter.hessian_operator(check_callable(loss, "HessianOperator", "loss"), tensors, names),
-                             tensors)
+        super().__init__(adapter.hessian_operator(check_callable(loss, "HessianOperator", "loss"), tensors, names), tensors)
 
     def gradient(self) -> torch.Tensor:
         """The gradient of the loss, [d]."""
@@ -120,9 +89,7 @@ class GaussNewtonOperator(CurvatureOperator):
         name = "GaussNewtonOperator"
         tensors, names = named(parameters, name)
         squared = output_loss(loss, name)
-        with math_attention:
-            super().__init__(adapter.gauss_newton_operator(check_callable(logits, name, "logits"), tensors, names, squared),
-                             tensors)
+        super().__init__(adapter.gauss_newton_operator(check_callable(logits, name, "logits"), tensors, names, squared), tensors)
 
 
 class EmpiricalFisherOperator(CurvatureOperator):
@@ -131,13 +98,10 @@ class EmpiricalFisherOperator(CurvatureOperator):
     def __init__(self, losses: "Callable[[], torch.Tensor]", parameters: Parameters):
         name = "EmpiricalFisherOperator"
         tensors, names = named(parameters, name)
-        with math_attention:
-            super().__init__(adapter.empirical_fisher_operator(check_callable(losses, name, "losses"), tensors, names),
-                             tensors)
+        super().__init__(adapter.empirical_fisher_operator(check_callable(losses, name, "losses"), tensors, names), tensors)
 
 
 def exact_hessian(loss: "Callable[[], torch.Tensor]", parameters: Parameters) -> torch.Tensor:
     """The Hessian of a loss of few parameters, [d, d] in the parameters' type: d products. loss: () -> one element."""
     tensors, names = named(parameters, "exact_hessian")
-    with math_attention:
-        return adapter.exact_hessian(check_callable(loss, "exact_hessian", "loss"), tensors, names)
+    return adapter.exact_hessian(check_callable(loss, "exact_hessian", "loss"), tensors, names)
