@@ -100,6 +100,7 @@ class Isolation {
     std::vector<std::size_t> written, statistics;
     bool batch_norm = false, instance_norm = false, recurrent = false, attention = false, convolution = false,
          kink = false;
+    bool own = false;  // one of LibTorch's
   };
 
   static Isolation*& current() {
@@ -126,6 +127,7 @@ class Isolation {
     Facts facts;
     const std::string& name = op.schema().name();
     const auto begins = [&](std::string_view prefix) { return name.rfind(prefix, 0) == 0; };
+    facts.own = begins("aten::");
     facts.instance_norm = name == "aten::instance_norm";
     facts.attention = name == "aten::scaled_dot_product_attention";
     facts.batch_norm = begins("aten::") && name.find("batch_norm") != std::string::npos;
@@ -195,8 +197,16 @@ class Isolation {
       Inside(int& counter, bool inside) : depth(counter), step(inside ? 1 : 0) { depth += step; }
       ~Inside() { depth -= step; }
     };
+    struct Within {
+      const std::vector<const c10::StorageImpl*>*&inputs, *const outer;
+      Within(const std::vector<const c10::StorageImpl*>*& current,
+             const std::vector<const c10::StorageImpl*>* now)
+          : inputs(current), outer(std::exchange(current, now)) {}
+      ~Within() { inputs = outer; }
+    };
     {
       const Inside inside(instance_norms_, known.instance_norm);
+      const Within within(within_, known.own ? &inputs : nullptr);
       if (!(known.attention && plain_ && plain_attention(op, stack, first))) {
         std::optional<PlainRecurrence> unfused;
         if (known.recurrent) unfused.emplace();
@@ -217,6 +227,10 @@ class Isolation {
   void before_write(const at::Tensor& tensor) {
     const c10::StorageImpl* const storage = storage_of(tensor);
     if (storage == nullptr || tensor.is_meta() || young_.contains(storage)) return;
+    // what an operator of LibTorch writes to and was not given, it has made: many allocate their output out of
+    // our sight and fill it by another operator
+    if (within_ && std::find(within_->begin(), within_->end(), storage) == within_->end())
+      return void(young_.insert(storage));
     if (tensor.requires_grad() && !tensor.is_leaf()) return;  // of an older graph
     moved_.before_write(tensor);
   }
@@ -283,6 +297,7 @@ class Isolation {
   int instance_norms_ = 0;  // how many we are inside
   int64_t kinks_ = 0;
   bool coupled_ = false, convolves_ = false;
+  const std::vector<const c10::StorageImpl*>* within_ = nullptr;  // given to the operator that is running
 };
 
 }  // namespace sagitta::libtorch::detail
