@@ -86,13 +86,15 @@ struct Course {
 };
 
 Configuration projected(const char* activation, Index width, Index images, std::uint64_t seed) {
-  return {.problem = "projected_mnist",
-          .images = images,
-          .width = width,
-          .activation = activation,
-          .epochs = 200,
-          .batch = std::min<Index>(256, images / 3),
-          .seed = seed};
+  Configuration configuration;
+  configuration.problem = "projected_mnist";
+  configuration.images = images;
+  configuration.width = width;
+  configuration.activation = activation;
+  configuration.epochs = 200;
+  configuration.batch = std::min<Index>(256, images / 3);
+  configuration.seed = seed;
+  return configuration;
 }
 
 void ranks(DataLibrary& data) {
@@ -173,8 +175,14 @@ void intervals(DataLibrary& data) {
   // Gradients of networks trained on random labels: what is fresh is drawn from 5,120 images that the network
   // has learned. Two samples of 256 share 13 on average, which makes them a little too alike.
   for (const char* activation : {"relu", "leaky_relu"}) {
-    Course course(
-        {.images = 5120, .pool = 2, .width = 64, .activation = activation, .epochs = 40, .batch = 64}, data);
+    Configuration configuration;
+    configuration.images = 5120;
+    configuration.pool = 2;
+    configuration.width = 64;
+    configuration.activation = activation;
+    configuration.epochs = 40;
+    configuration.batch = 64;
+    Course course(configuration, data);
     for (Index number = 0; number < 2; ++number) course.learn(number);
     const Task task = course.problem->task(2);  // its labels are new to the network
     const MatrixXd inputs = task.inputs->cast<double>();

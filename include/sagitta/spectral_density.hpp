@@ -99,7 +99,9 @@ Quadrature block_rule(const LanczosProcess& process, Index first, Index last) {
   const auto N = static_cast<double>(process.basis.rows() - first);
   const std::vector<Index> single = single_eigenvalues(process, rule, first, last);
   const auto count = static_cast<double>(single.size());
-  const double taken = rule.weights(single).sum(), others = 1 - taken;
+  double taken = 0;
+  for (const Index i : single) taken += rule.weights[i];
+  const double others = 1 - taken;
   // more than that many distinct eigenvalues can account for: some repeat, and the plain rule stays
   if (N * taken > count + 4 * std::sqrt(2 * count) + 4 || !(others > 0)) return rule;
   rule.weights *= (1 - count / N) / others;

@@ -227,8 +227,8 @@ class Isolation {
   void before_write(const at::Tensor& tensor) {
     const c10::StorageImpl* const storage = storage_of(tensor);
     if (storage == nullptr || tensor.is_meta() || young_.contains(storage)) return;
-    // what an operator of LibTorch writes to and was not given, it has made: many allocate their output out of
-    // our sight and fill it by another operator
+    // what an operator of LibTorch writes to and was not given, it has made: many allocate their output out
+    // of our sight and fill it by another operator
     if (within_ && std::find(within_->begin(), within_->end(), storage) == within_->end())
       return void(young_.insert(storage));
     if (tensor.requires_grad() && !tensor.is_leaf()) return;  // of an older graph
