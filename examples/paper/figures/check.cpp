@@ -55,8 +55,9 @@ class ArchivedRuns : public Observations {
 // What a line of the table says of a judgement: its figures without intervals, seeds, and changes that follow
 // from the two values before them.
 std::string in_short(const Judged& judged) {
-  static const std::regex interval(R"( (\[[^\]]*\]|\([^()]* to [^()]*\)))"), seeds(R"(, \d+ seeds?( \(2 needed\))?)"),
-      change(R"((-> [^,; ]+), (relative )?change [^,; ]+)"), claimed(R"(, claimed ([A-Z]+)$)");
+  static const std::regex interval(R"( (\[[^\]]*\]|\([^()]* to [^()]*\)))"),
+      seeds(R"(, \d+ seeds?( \(2 needed\))?)"), change(R"((-> [^,; ]+), (relative )?change [^,; ]+)"),
+      claimed(R"(, claimed ([A-Z]+)$)");
   std::string text = std::regex_replace(judged.evidence, interval, "");
   text = std::regex_replace(std::regex_replace(text, seeds, ""), change, "$1");
   std::smatch found;

@@ -83,7 +83,8 @@ std::vector<Condition> conditions_of(const Node& node, const Figure& figure) {
 
 // What conditions, strengths, seeds and problems vary is not for the configuration.
 void check_free(const Node& configuration) {
-  static const std::set<std::string> varied{"activation", "regularizer", "strength", "seed", "problem", "data"};
+  static const std::set<std::string> varied{"activation", "regularizer", "strength",
+                                            "seed",       "problem",     "data"};
   for (const auto& [name, value] : configuration.members())
     if (varied.contains(name))
       value.fail("is varied by the experiment: conditions, strengths, seeds and problems have it");

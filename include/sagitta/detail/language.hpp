@@ -11,8 +11,8 @@
 #include <sagitta/needs_exceptions.hpp>
 #endif
 
-// <windows.h> makes macros of min and max. Our own code stands them, but not every standard library's: what we
-// include of it is included while they are none.
+// <windows.h> makes macros of min and max. Our own code stands them, but not every standard library's: what
+// we include of it is included while they are none.
 #if defined(min) || defined(max)
 #pragma push_macro("min")
 #pragma push_macro("max")
