@@ -1,4 +1,5 @@
-// clang-format off: a mistake and its comment stand on one line
+// clang-format off
+// (a mistake and its comment stand on one line)
 // What must not compile, and the one line that says why: compile_errors.test.py reads the comment behind each.
 #include <sagitta/features.hpp>
 #include <sagitta/gauss_newton.hpp>
